@@ -1,1 +1,4 @@
-//! placeholder
+//! The drivers around the engine, and the `millpond` binary. `README.md` beside this file is the code map.
+
+pub mod cli;
+pub mod config;

@@ -1,2 +1,5 @@
-//! placeholder
-fn main() {}
+//! The `millpond` binary.
+
+fn main() -> std::process::ExitCode {
+    millpond::cli::main()
+}

@@ -1,0 +1,1 @@
+//! Module files to a checked model.
