@@ -1,1 +1,89 @@
-//! placeholder
+//! The Millpond engine: every decision of the runtime, and nothing else.
+//!
+//! # The contract
+//! [`Engine`] is a plain state machine. It has no thread, clock, socket, file or random source; given the same inputs at
+//! the same times it gives the same outputs, byte for byte. A driver does three things, in this order, for ever:
+//!
+//! 1. [`Engine::handle`] one [`Input`] together with the time, a number of milliseconds. Time never goes backwards in
+//!    here: a smaller number is read as the highest one seen, also over a restart, because a checkpoint carries it.
+//! 2. [`Engine::poll`] until it gives `None`, and carry out each [`Output`] in that order.
+//! 3. Wait for the next thing that happens, or for the moment that [`Engine::wake_at`] names (then: [`Input::Tick`]).
+//!
+//! | input | means | outputs it may cause |
+//! |---|---|---|
+//! | [`Input::Ingested`] | an ingress read an event | `Load`, `Call`, `Checkpoint`, `Answer`, `Pause` |
+//! | [`Input::Loaded`] | the ledger gave what a `Load` asked for | `Call`, `Load`, `Answer` |
+//! | [`Input::Reply`] | a function answered | `Call`, `Load`, `Checkpoint`, `Resume` |
+//! | [`Input::CallFailed`] | an attempt brought no usable answer | a later `Call` |
+//! | [`Input::Freed`] | outbox entries left: published, taken, freed | `Checkpoint` |
+//! | [`Input::Durable`] | the ledger synced a checkpoint | `Answer`, `Publish`, `Checkpoint` |
+//! | [`Input::Tick`] | time passed | `Call`, `Checkpoint` |
+//! | [`Input::Stop`] | seal what is there | `Checkpoint`, `Stopped` |
+//!
+//! # What it promises
+//! - One batch in flight per address, in arrival order; what arrives meanwhile is the next batch.
+//! - The effects of an answer are applied together or not at all, and belong to one checkpoint together with the end of
+//!   the invocations that caused them. So they happen once, however often a function runs.
+//! - What can be seen outside (`Answer`, `Publish`) is given out only behind the `Durable` of its checkpoint. Calls are not
+//!   held back.
+//! - A checkpoint is the difference to the one before. One is on its way at a time; the next one collects meanwhile.
+//! - Every queue in here has a limit in [`Limits`]; at a limit ingresses pause, and nothing is dropped.
+//! - Bad input from functions and producers is an outcome, never a panic. A panic in here is a broken invariant: stopping
+//!   is better than writing wrong state.
+//!
+//! # Where to read
+//! [`Engine`] (`engine.rs`) is the table of contents. `ingest.rs` lets events in, `cell.rs` is one address in memory,
+//! `dispatch.rs` decides what is called, `apply.rs` applies an answer, `failure.rs` decides what happens without one,
+//! `seal.rs` cuts checkpoints. The data that crosses the border is in `input.rs`, `output.rs`, `checkpoint.rs`, `load.rs`.
+//!
+//! # Deliberately not here yet
+//! Delayed messages and expiry: an answer that asks for them is rejected with a code of its own, whole, without effect.
+
+mod apply;
+mod cell;
+mod checkpoint;
+mod config;
+mod dispatch;
+mod engine;
+mod failure;
+mod function;
+mod idempotency;
+mod ingest;
+mod input;
+mod keygroup;
+mod lane;
+mod load;
+mod output;
+mod reply;
+mod seal;
+mod view;
+
+pub use checkpoint::{Checkpoint, IdempotencyEntry, Invocation, Meta, Restored, StateValue, Write};
+pub use config::{EndpointConfig, EngineConfig, FunctionPattern, LaneName, Limits};
+pub use engine::Engine;
+pub use failure::{CallFailure, FailureKind};
+pub use function::FunctionMetrics;
+pub use input::{Event, IdempotencyKey, Input};
+pub use keygroup::{KEY_GROUPS, key_group};
+pub use load::{Load, Loaded};
+pub use output::{Answer, Call, CallState, Notice, Output};
+pub use reply::{Effects, EgressRecord, Expiration, Message, Mutation, Rejection, Reply, StateSpec};
+pub use view::{AddressView, CallView, FailureView, Metrics};
+
+/// Milliseconds since the Unix epoch.
+pub type Millis = u64;
+
+/// Position of an invocation in the order of one engine, never used twice.
+pub type Sequence = u64;
+
+/// Names one attempt to call a function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId(pub u64);
+
+/// Names a producer that waits for an [`Answer`]; chosen by the driver, never interpreted here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Receipt(pub u64);
+
+/// A lane: one ordered stream of records to the outside, the place of its name in [`EngineConfig::lanes`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LaneId(pub u32);

@@ -1,0 +1,158 @@
+//! A checkpoint: the difference between two moments of the engine, made durable as one atomic step.
+//!
+//! What is in here is plain data: a ledger turns it into keys and bytes. What came and went between two checkpoints is in
+//! neither. Within one checkpoint each key is written at most once, so the order of `writes` has no meaning to a ledger.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use millpond_protocol::{Address, TypeName};
+
+use crate::{LaneId, LaneName, Millis, Sequence, StateSpec};
+
+/// One atomic step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The engine's own variables behind this step.
+    pub meta: Meta,
+    /// Everything else that changed.
+    pub writes: Vec<Write>,
+}
+
+/// The engine's own variables, part of every checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Meta {
+    /// Number of the checkpoint: 1, 2, 3, … without a gap.
+    pub checkpoint: u64,
+    /// The highest time the engine has seen.
+    pub time: Millis,
+    /// The next sequence number to be given out.
+    pub next_sequence: Sequence,
+    /// The generation that new idempotency keys go to.
+    pub idempotency_generation: u64,
+    /// When that generation began.
+    pub idempotency_began: Millis,
+    /// Keys in that generation.
+    pub idempotency_count: u64,
+    /// Keys in the generation before.
+    pub idempotency_count_before: u64,
+}
+
+/// One change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Write {
+    /// A state value was written, or removed (`None`).
+    State {
+        /// Whose.
+        address: Address,
+        /// Its name.
+        name: Arc<str>,
+        /// What it is now.
+        value: Option<StateValue>,
+    },
+    /// An invocation waits for its address, or is being run right now.
+    Pending {
+        /// Its target.
+        address: Address,
+        /// Its place among those of the target.
+        sequence: Sequence,
+        /// The invocation.
+        invocation: Invocation,
+    },
+    /// An invocation that an earlier checkpoint holds has run.
+    Finished {
+        /// Its target.
+        address: Address,
+        /// Its place among those of the target.
+        sequence: Sequence,
+    },
+    /// Whether the address is listed among those with pending invocations.
+    Listed {
+        /// Which one.
+        address: Address,
+        /// Listed or not.
+        listed: bool,
+    },
+    /// Records for the outside, numbered from `first` on.
+    Outbox {
+        /// Their lane.
+        lane: LaneId,
+        /// Sequence number of the first one.
+        first: u64,
+        /// The records.
+        records: Vec<Bytes>,
+    },
+    /// How far a lane has come: entries below `first` are gone, the next one gets `next`.
+    Lane {
+        /// Which one.
+        lane: LaneId,
+        /// The lowest sequence number still kept.
+        first: u64,
+        /// The next one to be given out.
+        next: u64,
+        /// `first` as the checkpoint before had it: entries from there on are to be removed.
+        first_before: u64,
+    },
+    /// An event was taken in under this key.
+    Idempotency {
+        /// The generation it belongs to.
+        generation: u64,
+        /// The key.
+        key: Box<str>,
+        /// What is known of the event.
+        entry: IdempotencyEntry,
+    },
+    /// All keys of this generation are forgotten.
+    ForgetIdempotency {
+        /// Which one.
+        generation: u64,
+    },
+    /// A function type declared a state, anew or with another type or expiration.
+    Spec {
+        /// The function type.
+        function: TypeName,
+        /// The state.
+        spec: StateSpec,
+    },
+}
+
+/// A state value as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateValue {
+    /// The typename it was written under.
+    pub typename: TypeName,
+    /// The bytes.
+    pub value: Bytes,
+    /// When it was written.
+    pub written: Millis,
+}
+
+/// An invocation as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invocation {
+    /// Who sent it; `None` for what came from an ingress.
+    pub caller: Option<Address>,
+    /// The argument, an encoded `TypedValue`.
+    pub argument: Bytes,
+    /// When it arrived.
+    pub arrived: Millis,
+}
+
+/// What is kept under an idempotency key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdempotencyEntry {
+    /// Digest of the event.
+    pub fingerprint: [u8; 16],
+    /// When it was taken in.
+    pub time: Millis,
+}
+
+/// What an engine starts from: the last durable checkpoint's variables. All else is loaded on demand.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Restored {
+    /// The variables.
+    pub meta: Meta,
+    /// Lanes by name: the lowest sequence number still kept, and the next one to be given out.
+    pub lanes: BTreeMap<LaneName, (u64, u64)>,
+}

@@ -1,0 +1,111 @@
+//! What the engine is told at its start: endpoints, lanes and limits.
+
+use millpond_protocol::TypeName;
+
+use crate::Millis;
+
+/// Everything that does not change while an engine lives.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// The HTTP endpoints of the module files.
+    pub endpoints: Vec<EndpointConfig>,
+    /// The lanes of all egresses; a [`LaneId`](crate::LaneId) is a place in here.
+    pub lanes: Vec<LaneName>,
+    /// Limits on memory and work.
+    pub limits: Limits,
+    /// Seeds the hash of the address table, so that producers cannot choose ids that collide.
+    pub hash_seed: u64,
+}
+
+/// What the engine must know of an endpoint.
+#[derive(Debug, Clone)]
+pub struct EndpointConfig {
+    /// The function types it serves.
+    pub functions: FunctionPattern,
+    /// `maxNumBatchRequests`: invocations of one address that may wait before intake pauses; `None` is unlimited.
+    pub max_num_batch_requests: Option<u32>,
+    /// `call`: the budget of a request with all its attempts, in milliseconds.
+    pub call_ms: Millis,
+}
+
+/// `namespace/name` or `namespace/*`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FunctionPattern {
+    /// Exactly one function type.
+    Exact(TypeName),
+    /// Every function type of a namespace that no exact pattern names.
+    Namespace(String),
+}
+
+/// The durable name of a lane: egress id, and the part of it (a playground topic) that has an order of its own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LaneName {
+    /// The egress.
+    pub egress: TypeName,
+    /// The part of it; empty when the egress has one order for all.
+    pub part: String,
+}
+
+/// Bounds. Each one pauses or rejects; none drops.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// `statefun.async.max-per-task`: calls in flight. Default 32768, as upstream.
+    pub calls_in_flight: usize,
+    /// Bytes of invocations in memory at which ingresses pause. Default 256 MiB.
+    pub pending_bytes: usize,
+    /// Bytes of idle addresses kept in memory. Default 128 MiB.
+    pub cache_bytes: usize,
+    /// Bytes of changes at which a checkpoint is sealed though nothing waits for it. Default 8 MiB.
+    pub checkpoint_bytes: usize,
+    /// Age of changes at which a checkpoint is sealed though nothing waits for it. Default 1000 ms.
+    pub checkpoint_age_ms: Millis,
+    /// Bytes of arguments in one request; one invocation always fits. Default 16 MiB.
+    pub batch_bytes: usize,
+    /// Incomplete answers in a row to one batch. Default 10.
+    pub incomplete_rounds: u32,
+    /// Bytes of an id. Default 1024.
+    pub id_bytes: usize,
+    /// Bytes of a typename, namespace and name together. Default 256.
+    pub typename_bytes: usize,
+    /// Bytes of a state's name. Default 256.
+    pub state_name_bytes: usize,
+    /// Bytes of one state value. Default 16 MiB.
+    pub value_bytes: usize,
+    /// Bytes of one argument. Default 16 MiB.
+    pub argument_bytes: usize,
+    /// Records that wait in one lane before ingresses pause. Default 1048576, as upstream's playground queue.
+    pub lane_records: u64,
+    /// How long an idempotency key is remembered. Default 24 h.
+    pub idempotency_ms: Millis,
+    /// Idempotency keys remembered at most. Default 2000000.
+    pub idempotency_keys: u64,
+    /// Time between two attempts to reach a parked address. Default 60 s.
+    pub parked_ms: Millis,
+    /// Addresses with pending invocations that a start loads ahead of their turn. Default 4096.
+    pub restore_window: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        const MIB: usize = 1 << 20;
+        Limits {
+            calls_in_flight: 32_768,
+            pending_bytes: 256 * MIB,
+            cache_bytes: 128 * MIB,
+            checkpoint_bytes: 8 * MIB,
+            checkpoint_age_ms: 1_000,
+            batch_bytes: 16 * MIB,
+            incomplete_rounds: 10,
+            id_bytes: 1024,
+            typename_bytes: 256,
+            state_name_bytes: 256,
+            value_bytes: 16 * MIB,
+            argument_bytes: 16 * MIB,
+            lane_records: 1 << 20,
+            idempotency_ms: 24 * 60 * 60 * 1000,
+            idempotency_keys: 2_000_000,
+            parked_ms: 60_000,
+            restore_window: 4096,
+        }
+    }
+}

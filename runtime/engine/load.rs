@@ -1,0 +1,62 @@
+//! What the engine reads from the ledger, and what it gets.
+//!
+//! A load sees at least every checkpoint that was durable when the engine asked; it may see later ones. The engine copes
+//! with both, because an address that is being loaded keeps everything that arrived since in memory, and sequence numbers
+//! tell what is there twice.
+
+use std::sync::Arc;
+
+use millpond_protocol::Address;
+
+use crate::{IdempotencyEntry, Invocation, Sequence, StateValue};
+
+/// A question to the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Load {
+    /// Everything about one address.
+    Address(Address),
+    /// Addresses with pending invocations, in key order, behind `after`.
+    Pending {
+        /// The last one of the page before.
+        after: Option<Address>,
+        /// At most so many.
+        limit: usize,
+    },
+    /// What was recorded under an idempotency key in either of two generations.
+    Idempotency {
+        /// The key.
+        key: Box<str>,
+        /// Generations to look in, newest first.
+        generations: [u64; 2],
+    },
+}
+
+/// The ledger's answer to a [`Load`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Loaded {
+    /// To [`Load::Address`].
+    Address {
+        /// Which one.
+        address: Address,
+        /// All its state values, declared or not, by name.
+        states: Vec<(Arc<str>, StateValue)>,
+        /// Its pending invocations, in order.
+        pending: Vec<(Sequence, Invocation)>,
+        /// True when the ledger lists it among those with pending invocations.
+        listed: bool,
+    },
+    /// To [`Load::Pending`].
+    Pending {
+        /// The page.
+        addresses: Vec<Address>,
+        /// False when this was the last page.
+        more: bool,
+    },
+    /// To [`Load::Idempotency`].
+    Idempotency {
+        /// The key that was asked for.
+        key: Box<str>,
+        /// What was recorded under it.
+        found: Option<IdempotencyEntry>,
+    },
+}

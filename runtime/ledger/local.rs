@@ -1,0 +1,1 @@
+//! The local ledger: one RocksDB, one synced write batch a checkpoint.

@@ -1,0 +1,125 @@
+//! Ledgers: they make a checkpoint durable, atomically, and give state back on demand.
+//!
+//! What comes in: [`Checkpoint`]s, in the order of their numbers, and [`Load`]s at any time. What goes out: what was loaded,
+//! and records of the outbox. Who owns the state: the ledger, once [`Ledger::commit`] has returned. Order of effects: a
+//! commit returns when its bytes are synced; nothing that can be seen outside may happen before.
+
+pub mod local;
+pub mod memory;
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use millpond_engine::{Checkpoint, LaneName, Load, Loaded, Restored};
+
+/// The durable half of the runtime. All methods block; drivers call them from threads of their own.
+///
+/// An implementation passes the suite in `conformance.rs`.
+pub trait Ledger: Send + Sync {
+    /// What the last durable checkpoint says of the engine's own variables.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when it cannot be read.
+    fn restore(&self) -> Result<Restored, LedgerError>;
+
+    /// Makes one checkpoint durable: all of it or nothing, synced when this returns. Numbers come without a gap; the
+    /// number committed last may come again after an error, with the same content, and has no second effect.
+    ///
+    /// `lanes` are the names behind the checkpoint's lane numbers.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the disk refuses: nothing of the checkpoint is visible then, or all of it.
+    fn commit(&self, checkpoint: &Checkpoint, lanes: &[LaneName]) -> Result<(), LedgerError>;
+
+    /// Reads what the engine asked for, from durable checkpoints only.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when it cannot be read.
+    fn load(&self, load: &Load) -> Result<Loaded, LedgerError>;
+
+    /// Reads durable records of a lane with sequence numbers above `after`, at most `limit` of them and, beyond the first,
+    /// at most `bytes` bytes. Records that were freed are not given.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when they cannot be read.
+    fn outbox(
+        &self,
+        lane: &LaneName,
+        after: u64,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<(u64, Bytes)>, LedgerError>;
+
+    /// Lowest sequence number still kept and the next one to be given out, as of the last durable checkpoint; `(1, 1)` for
+    /// a lane that never had a record.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when they cannot be read.
+    fn lane(&self, lane: &LaneName) -> Result<(u64, u64), LedgerError>;
+}
+
+/// What a ledger could not do.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// Another process has the directory open.
+    #[error("ledger `{}` is open in another process{}", path.display(), pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default())]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+        /// The other process, when it said so.
+        pid: Option<u32>,
+    },
+    /// The directory was written by a newer version.
+    #[error("ledger `{}` has format {found}, this version reads formats up to {known}", path.display())]
+    NewerFormat {
+        /// The directory.
+        path: PathBuf,
+        /// The format it has.
+        found: u32,
+        /// The newest format that is known here.
+        known: u32,
+    },
+    /// The directory cannot be used.
+    #[error("ledger directory `{}` cannot be used", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The storage engine failed.
+    #[error("ledger storage failed while {doing}")]
+    Storage {
+        /// What was being attempted.
+        doing: &'static str,
+        /// Why.
+        #[source]
+        source: rocksdb::Error,
+    },
+    /// A stored record cannot be read.
+    #[error("a ledger record cannot be read: {0}")]
+    Corrupt(String),
+    /// A checkpoint came out of order: a broken promise of the caller.
+    #[error("checkpoint {found} was to be made durable, but {expected} comes next")]
+    OutOfOrder {
+        /// The number that came.
+        found: u64,
+        /// The number that should have come.
+        expected: u64,
+    },
+}
+
+impl LedgerError {
+    /// The page that explains it: `millpond explain CODE`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            LedgerError::Directory { .. } => "MP5001",
+            LedgerError::InUse { .. } => "MP5002",
+            LedgerError::NewerFormat { .. } => "MP5003",
+            LedgerError::Storage { .. } => "MP5004",
+            LedgerError::Corrupt(_) => "MP5005",
+            LedgerError::OutOfOrder { .. } => "MP5006",
+        }
+    }
+}
