@@ -1,0 +1,82 @@
+//! What people see of the engine: one address, and the metrics.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use millpond_protocol::TypeName;
+
+use crate::{FailureKind, FunctionMetrics, Millis, StateValue};
+
+/// One address as it is in memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddressView {
+    /// State values by name, those of undeclared states included.
+    pub states: Vec<(Arc<str>, StateValue)>,
+    /// Invocations that wait, the running batch not counted.
+    pub waiting: usize,
+    /// The call in flight.
+    pub call: Option<CallView>,
+    /// The failure it is in.
+    pub failure: Option<FailureView>,
+}
+
+/// A call in flight.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallView {
+    /// Invocations in it.
+    pub batch: usize,
+    /// When it began.
+    pub began: Millis,
+    /// Attempts made before it.
+    pub attempt: u32,
+}
+
+/// A failure that an address is in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailureView {
+    /// Its kind.
+    pub kind: FailureKind,
+    /// Its code.
+    pub code: &'static str,
+    /// What went wrong last.
+    pub error: Arc<str>,
+    /// Attempts made.
+    pub attempts: u32,
+    /// When the first attempt began.
+    pub since: Millis,
+    /// When the next one is due.
+    pub next: Option<Millis>,
+    /// True when the budget of the call is used up.
+    pub parked: bool,
+}
+
+/// Counters and gauges of the engine.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Metrics {
+    /// By function type.
+    pub functions: BTreeMap<TypeName, FunctionMetrics>,
+    /// Addresses in memory.
+    pub addresses: usize,
+    /// Addresses parked.
+    pub parked: usize,
+    /// Bytes of invocations in memory.
+    pub pending_bytes: usize,
+    /// Bytes of idle addresses in memory.
+    pub cache_bytes: usize,
+    /// Calls in flight.
+    pub calls_in_flight: usize,
+    /// Checkpoints sealed since the start.
+    pub checkpoints: u64,
+    /// Writes in them.
+    pub checkpoint_writes: u64,
+    /// Events taken in since the start.
+    pub ingested: u64,
+    /// Events that were repetitions.
+    pub repeated: u64,
+    /// Idempotency keys forgotten before their time.
+    pub keys_forgotten: u64,
+    /// True while ingresses are paused.
+    pub paused: bool,
+    /// Records waiting, by lane.
+    pub lane_records: Vec<u64>,
+}
