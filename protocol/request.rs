@@ -127,9 +127,9 @@ fn state_len(state: &State<'_>) -> usize {
 }
 
 fn invocation_len(invocation: &Invocation<'_>) -> usize {
-    let caller = invocation
-        .caller
-        .map_or(0, |caller| message_len(INVOCATION_CALLER, address_len(caller)));
+    let caller = invocation.caller.map_or(0, |caller| {
+        message_len(INVOCATION_CALLER, address_len(caller))
+    });
     caller + message_len(INVOCATION_ARGUMENT, invocation.argument.len())
 }
 
@@ -140,12 +140,20 @@ fn address_len(address: &Address) -> usize {
 }
 
 fn typed_value_len(typename: &str, value: &[u8]) -> usize {
-    let value = if value.is_empty() { 0 } else { message_len(3, value.len()) };
+    let value = if value.is_empty() {
+        0
+    } else {
+        message_len(3, value.len())
+    };
     text_len(1, typename) + 2 + value
 }
 
 fn text_len(field: u64, text: &str) -> usize {
-    if text.is_empty() { 0 } else { message_len(field, text.len()) }
+    if text.is_empty() {
+        0
+    } else {
+        message_len(field, text.len())
+    }
 }
 
 fn message_len(field: u64, len: usize) -> usize {
