@@ -22,7 +22,9 @@ struct Parts {
 pub struct InvalidTypeName(pub String);
 
 impl TypeName {
-    /// A name from its two parts, taken as they are: the wire may carry parts that no module file could spell.
+    /// A name from its two parts, taken as they are: the wire may carry parts that no module file could spell, empty ones
+    /// and ones with a slash. (The Python SDK splits at the last slash.) So names are equal when their parts are, as
+    /// upstream compares them; two different ones may be displayed alike, and a displayed name is no key.
     pub fn new(namespace: &str, name: &str) -> TypeName {
         TypeName(Arc::new(Parts {
             namespace: namespace.into(),
@@ -84,10 +86,27 @@ mod tests {
             ("", None),
             ("a/b/c", None),
             ("a//b", None),
+            ("//", None),
+            ("//b", None),
+            ("/b/", Some(("", "b"))),
+            ("a/b/c/", None),
+            ("é/\0 ", Some(("é", "\0 "))),
         ] {
             let parsed = TypeName::parse(text).ok();
             let parts = parsed.as_ref().map(|t| (t.namespace(), t.name()));
             assert_eq!(parts, expected, "{text:?}");
         }
+    }
+
+    /// Names from the wire are told apart by their parts, whatever they look like, and are never split anew.
+    #[test]
+    fn parts_from_the_wire_are_taken_as_they_are() {
+        let left = TypeName::new("a/b", "c");
+        let right = TypeName::new("a", "b/c");
+        assert_eq!(left.to_string(), right.to_string());
+        assert_ne!(left, right);
+        let empty = TypeName::new("", "");
+        assert_eq!((empty.namespace(), empty.name()), ("", ""));
+        assert!(TypeName::parse(&empty.to_string()).is_err());
     }
 }
