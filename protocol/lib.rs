@@ -12,6 +12,7 @@ pub mod request;
 pub mod response;
 pub mod typename;
 pub mod types;
+mod wire;
 
 pub use address::Address;
 pub use typename::TypeName;
