@@ -24,7 +24,7 @@ pub struct State<'a> {
 pub struct Invocation<'a> {
     /// Who sent it; `None` for what came from an ingress.
     pub caller: Option<&'a Address>,
-    /// The argument, an encoded `TypedValue`.
+    /// The argument, an encoded `TypedValue`. It is sent even when it has no bytes, as upstream sends it.
     pub argument: &'a Bytes,
 }
 
@@ -43,6 +43,8 @@ const INVOCATION_ARGUMENT: u64 = 2;
 const LENGTH_DELIMITED: u64 = 2;
 
 /// Encodes a request, the body of one HTTP call.
+///
+/// States and invocations keep the given order. Upstream never sends a request without an invocation.
 pub fn encode(target: &Address, states: &[State<'_>], invocations: &[Invocation<'_>]) -> Bytes {
     let batch_len = batch_len(target, states, invocations);
     let mut out = BytesMut::with_capacity(message_len(TO_FUNCTION_INVOCATION, batch_len));
@@ -51,7 +53,7 @@ pub fn encode(target: &Address, states: &[State<'_>], invocations: &[Invocation<
     put_address(&mut out, target);
     for state in states {
         put_header(&mut out, BATCH_STATE, state_len(state));
-        put_bytes(&mut out, PERSISTED_NAME, state.name.as_bytes());
+        put_text(&mut out, PERSISTED_NAME, state.name);
         if let Some((typename, value)) = state.value {
             put_header(&mut out, PERSISTED_VALUE, typed_value_len(typename, value));
             put_typed_value(&mut out, typename, value);
@@ -123,7 +125,7 @@ fn state_len(state: &State<'_>) -> usize {
     let value = state.value.map_or(0, |(typename, value)| {
         message_len(PERSISTED_VALUE, typed_value_len(typename, value))
     });
-    message_len(PERSISTED_NAME, state.name.len()) + value
+    text_len(PERSISTED_NAME, state.name) + value
 }
 
 fn invocation_len(invocation: &Invocation<'_>) -> usize {
