@@ -1,0 +1,5 @@
+//! What goes over the wire, held against upstream: recorded bytes, the specification's examples, and the generated types
+//! on whatever a generator can think of.
+
+mod golden;
+mod vectors;
