@@ -2,4 +2,6 @@
 //! on whatever a generator can think of.
 
 mod golden;
+mod hostile;
+mod properties;
 mod vectors;
