@@ -17,10 +17,7 @@ pub struct Address {
 impl Address {
     /// An address from its parts.
     pub fn new(function: TypeName, id: impl Into<Arc<str>>) -> Address {
-        Address {
-            function,
-            id: id.into(),
-        }
+        Address { function, id: id.into() }
     }
 }
 

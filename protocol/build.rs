@@ -3,12 +3,7 @@
 use std::error::Error;
 use std::path::Path;
 
-const FILES: [&str; 4] = [
-    "request_reply.proto",
-    "kafka_egress.proto",
-    "kinesis_egress.proto",
-    "types.proto",
-];
+const FILES: [&str; 4] = ["request_reply.proto", "kafka_egress.proto", "kinesis_egress.proto", "types.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = Path::new(&std::env::var("CARGO_MANIFEST_DIR")?).join("proto");

@@ -110,28 +110,20 @@ fn put_header(out: &mut BytesMut, field: u64, len: usize) {
 }
 
 fn batch_len(target: &Address, states: &[State<'_>], invocations: &[Invocation<'_>]) -> usize {
-    let states: usize = states
-        .iter()
-        .map(|state| message_len(BATCH_STATE, state_len(state)))
-        .sum();
-    let invocations: usize = invocations
-        .iter()
-        .map(|invocation| message_len(BATCH_INVOCATIONS, invocation_len(invocation)))
-        .sum();
+    let states: usize = states.iter().map(|state| message_len(BATCH_STATE, state_len(state))).sum();
+    let invocations: usize =
+        invocations.iter().map(|invocation| message_len(BATCH_INVOCATIONS, invocation_len(invocation))).sum();
     message_len(BATCH_TARGET, address_len(target)) + states + invocations
 }
 
 fn state_len(state: &State<'_>) -> usize {
-    let value = state.value.map_or(0, |(typename, value)| {
-        message_len(PERSISTED_VALUE, typed_value_len(typename, value))
-    });
+    let value =
+        state.value.map_or(0, |(typename, value)| message_len(PERSISTED_VALUE, typed_value_len(typename, value)));
     text_len(PERSISTED_NAME, state.name) + value
 }
 
 fn invocation_len(invocation: &Invocation<'_>) -> usize {
-    let caller = invocation.caller.map_or(0, |caller| {
-        message_len(INVOCATION_CALLER, address_len(caller))
-    });
+    let caller = invocation.caller.map_or(0, |caller| message_len(INVOCATION_CALLER, address_len(caller)));
     caller + message_len(INVOCATION_ARGUMENT, invocation.argument.len())
 }
 
@@ -142,20 +134,12 @@ fn address_len(address: &Address) -> usize {
 }
 
 fn typed_value_len(typename: &str, value: &[u8]) -> usize {
-    let value = if value.is_empty() {
-        0
-    } else {
-        message_len(3, value.len())
-    };
+    let value = if value.is_empty() { 0 } else { message_len(3, value.len()) };
     text_len(1, typename) + 2 + value
 }
 
 fn text_len(field: u64, text: &str) -> usize {
-    if text.is_empty() {
-        0
-    } else {
-        message_len(field, text.len())
-    }
+    if text.is_empty() { 0 } else { message_len(field, text.len()) }
 }
 
 fn message_len(field: u64, len: usize) -> usize {

@@ -26,10 +26,7 @@ impl TypeName {
     /// and ones with a slash. (The Python SDK splits at the last slash.) So names are equal when their parts are, as
     /// upstream compares them; two different ones may be displayed alike, and a displayed name is no key.
     pub fn new(namespace: &str, name: &str) -> TypeName {
-        TypeName(Arc::new(Parts {
-            namespace: namespace.into(),
-            name: name.into(),
-        }))
+        TypeName(Arc::new(Parts { namespace: namespace.into(), name: name.into() }))
     }
 
     /// Parses `namespace/name`.

@@ -9,9 +9,7 @@ use std::fmt;
 use bytes::Bytes;
 use prost::{DecodeError, Message};
 
-use crate::proto::types::{
-    BooleanWrapper, DoubleWrapper, FloatWrapper, IntWrapper, LongWrapper, StringWrapper,
-};
+use crate::proto::types::{BooleanWrapper, DoubleWrapper, FloatWrapper, IntWrapper, LongWrapper, StringWrapper};
 
 /// Typename of [`SimpleValue::Bool`].
 pub const BOOL: &str = "io.statefun.types/bool";
@@ -29,11 +27,9 @@ pub const STRING: &str = "io.statefun.types/string";
 pub const UNSET: &str = "io.statefun.types/unset";
 
 /// What a Kafka egress takes: a [`KafkaProducerRecord`](crate::proto::egress::KafkaProducerRecord).
-pub const KAFKA_PRODUCER_RECORD: &str =
-    "type.googleapis.com/io.statefun.sdk.egress.KafkaProducerRecord";
+pub const KAFKA_PRODUCER_RECORD: &str = "type.googleapis.com/io.statefun.sdk.egress.KafkaProducerRecord";
 /// What a Kinesis egress takes: a [`KinesisEgressRecord`](crate::proto::egress::KinesisEgressRecord).
-pub const KINESIS_EGRESS_RECORD: &str =
-    "type.googleapis.com/io.statefun.sdk.egress.KinesisEgressRecord";
+pub const KINESIS_EGRESS_RECORD: &str = "type.googleapis.com/io.statefun.sdk.egress.KinesisEgressRecord";
 /// What the playground's egress takes: JSON with `topic` and `payload`.
 pub const PLAYGROUND_EGRESS_RECORD: &str = "io.statefun.playground/EgressRecord";
 
@@ -75,10 +71,7 @@ impl SimpleValue {
             SimpleValue::Float(value) => FloatWrapper { value: *value }.encode_to_vec(),
             SimpleValue::Long(value) => LongWrapper { value: *value }.encode_to_vec(),
             SimpleValue::Double(value) => DoubleWrapper { value: *value }.encode_to_vec(),
-            SimpleValue::String(value) => StringWrapper {
-                value: value.clone(),
-            }
-            .encode_to_vec(),
+            SimpleValue::String(value) => StringWrapper { value: value.clone() }.encode_to_vec(),
         };
         bytes.into()
     }
@@ -93,18 +86,11 @@ impl SimpleValue {
             INT => IntWrapper::decode(bytes).map(|wrapper| SimpleValue::Int(wrapper.value)),
             FLOAT => FloatWrapper::decode(bytes).map(|wrapper| SimpleValue::Float(wrapper.value)),
             LONG => LongWrapper::decode(bytes).map(|wrapper| SimpleValue::Long(wrapper.value)),
-            DOUBLE => {
-                DoubleWrapper::decode(bytes).map(|wrapper| SimpleValue::Double(wrapper.value))
-            }
-            STRING => {
-                StringWrapper::decode(bytes).map(|wrapper| SimpleValue::String(wrapper.value))
-            }
+            DOUBLE => DoubleWrapper::decode(bytes).map(|wrapper| SimpleValue::Double(wrapper.value)),
+            STRING => StringWrapper::decode(bytes).map(|wrapper| SimpleValue::String(wrapper.value)),
             _ => return None,
         };
-        Some(value.map_err(|source| InvalidValue {
-            typename: typename.to_owned(),
-            source,
-        }))
+        Some(value.map_err(|source| InvalidValue { typename: typename.to_owned(), source }))
     }
 }
 
@@ -144,27 +130,12 @@ mod tests {
     /// A view shows what is sound and nothing else: an unknown type, foreign bytes and a torn value are not described.
     #[test]
     fn only_sound_values_of_simple_types_are_described() {
-        assert_eq!(
-            describe(super::INT, &[0x0d, 0x2a, 0, 0, 0]),
-            Some(SimpleValue::Int(42))
-        );
+        assert_eq!(describe(super::INT, &[0x0d, 0x2a, 0, 0, 0]), Some(SimpleValue::Int(42)));
         assert_eq!(describe(super::INT, &[]), Some(SimpleValue::Int(0)));
         assert_eq!(describe(super::INT, &[0x0d, 0x2a, 0]), None, "torn");
-        assert_eq!(
-            describe(super::INT, &[0x08, 0x2a]),
-            None,
-            "a varint is not an int"
-        );
-        assert_eq!(
-            describe(super::STRING, &[0x0a, 0x01, 0xff]),
-            None,
-            "not UTF-8"
-        );
-        assert_eq!(
-            describe("com.example/user", b"{}"),
-            None,
-            "not a simple type"
-        );
+        assert_eq!(describe(super::INT, &[0x08, 0x2a]), None, "a varint is not an int");
+        assert_eq!(describe(super::STRING, &[0x0a, 0x01, 0xff]), None, "not UTF-8");
+        assert_eq!(describe("com.example/user", b"{}"), None, "not a simple type");
         assert_eq!(describe(super::UNSET, &[]), None, "not a simple type");
     }
 

@@ -23,10 +23,7 @@ pub(crate) type Key = (u32, WireType);
 impl<'a> Message<'a> {
     /// The outermost message.
     pub(crate) fn outermost(bytes: &'a [u8]) -> Message<'a> {
-        Message {
-            rest: bytes,
-            depth_left: DEPTH_MAX,
-        }
+        Message { rest: bytes, depth_left: DEPTH_MAX }
     }
 
     /// The bytes that are still to be read.
@@ -39,9 +36,7 @@ impl<'a> Message<'a> {
         if self.rest.is_empty() {
             return Ok(None);
         }
-        decode_key(&mut self.rest)
-            .map(Some)
-            .map_err(|_| Fault::new("has a field key that is not protobuf"))
+        decode_key(&mut self.rest).map(Some).map_err(|_| Fault::new("has a field key that is not protobuf"))
     }
 
     pub(crate) fn varint(&mut self, wire_type: WireType) -> Result<u64, Fault> {
@@ -67,8 +62,7 @@ impl<'a> Message<'a> {
 
     /// Passes over a field that the reader does not know.
     pub(crate) fn skip(&mut self, key: Key) -> Result<(), Fault> {
-        self.skip_at(key, self.depth_left)
-            .map_err(|fault| fault.within(&format!("field {}", key.0)))
+        self.skip_at(key, self.depth_left).map_err(|fault| fault.within(&format!("field {}", key.0)))
     }
 
     fn skip_at(&mut self, (number, wire_type): Key, depth_left: u32) -> Result<(), Fault> {
@@ -89,15 +83,12 @@ impl<'a> Message<'a> {
     }
 
     fn raw_varint(&mut self) -> Result<u64, Fault> {
-        decode_varint(&mut self.rest)
-            .map_err(|_| Fault::new("is cut short, or a number is over 64 bits"))
+        decode_varint(&mut self.rest).map_err(|_| Fault::new("is cut short, or a number is over 64 bits"))
     }
 
     fn take(&mut self, len: u64) -> Result<&'a [u8], Fault> {
-        let (taken, rest) = usize::try_from(len)
-            .ok()
-            .and_then(|len| self.rest.split_at_checked(len))
-            .ok_or(Fault::new(CUT_SHORT))?;
+        let (taken, rest) =
+            usize::try_from(len).ok().and_then(|len| self.rest.split_at_checked(len)).ok_or(Fault::new(CUT_SHORT))?;
         self.rest = rest;
         Ok(taken)
     }
@@ -107,11 +98,7 @@ const CUT_SHORT: &str = "is cut short";
 const TOO_DEEP: &str = "nests too deep";
 
 fn expect(expected: WireType, actual: WireType) -> Result<(), Fault> {
-    if expected == actual {
-        Ok(())
-    } else {
-        Err(Fault::new("has the wrong wire type"))
-    }
+    if expected == actual { Ok(()) } else { Err(Fault::new("has the wrong wire type")) }
 }
 
 /// Where the bytes stop being the message they should be, and why.
@@ -123,10 +110,7 @@ pub(crate) struct Fault {
 
 impl Fault {
     pub(crate) const fn new(reason: &'static str) -> Fault {
-        Fault {
-            path: String::new(),
-            reason,
-        }
+        Fault { path: String::new(), reason }
     }
 
     fn within(mut self, field: &str) -> Fault {

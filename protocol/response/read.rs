@@ -9,8 +9,8 @@ use bytes::{Bytes, BytesMut};
 use prost::encoding::WireType;
 
 use super::{
-    DelayedInvocation, ENTRIES_MAX, EgressMessage, ExpirationSpec, InvocationResponse,
-    OutgoingMessage, PersistedValueMutation, PersistedValueSpec, Response, TypedValue, WireAddress,
+    DelayedInvocation, ENTRIES_MAX, EgressMessage, ExpirationSpec, InvocationResponse, OutgoingMessage,
+    PersistedValueMutation, PersistedValueSpec, Response, TypedValue, WireAddress,
 };
 use crate::wire::{At, Fault, Message};
 
@@ -35,9 +35,7 @@ pub(super) fn response(body: &Bytes) -> Result<Response, Fault> {
                     Response::Incomplete(missing) => missing,
                     Response::Completed(_) => Vec::new(),
                 };
-                reader
-                    .merge_incomplete(&mut missing, inner)
-                    .at(INCOMPLETE)?;
+                reader.merge_incomplete(&mut missing, inner).at(INCOMPLETE)?;
                 response = Response::Incomplete(missing);
             }
             _ => message.skip((number, wire_type))?,
@@ -55,20 +53,12 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn merge_result(
-        &mut self,
-        into: &mut InvocationResponse,
-        mut message: Message<'a>,
-    ) -> Result<(), Fault> {
+    fn merge_result(&mut self, into: &mut InvocationResponse, mut message: Message<'a>) -> Result<(), Fault> {
         while let Some((number, wire_type)) = message.next()? {
             match number {
-                1 => self.push(
-                    &mut into.state_mutations,
-                    &mut message,
-                    wire_type,
-                    merge_mutation,
-                    "state_mutations",
-                )?,
+                1 => {
+                    self.push(&mut into.state_mutations, &mut message, wire_type, merge_mutation, "state_mutations")?
+                }
                 2 => self.push(
                     &mut into.outgoing_messages,
                     &mut message,
@@ -83,24 +73,16 @@ impl<'a> Reader<'a> {
                     merge_delayed,
                     "delayed_invocations",
                 )?,
-                4 => self.push(
-                    &mut into.outgoing_egresses,
-                    &mut message,
-                    wire_type,
-                    merge_egress,
-                    "outgoing_egresses",
-                )?,
+                4 => {
+                    self.push(&mut into.outgoing_egresses, &mut message, wire_type, merge_egress, "outgoing_egresses")?
+                }
                 _ => message.skip((number, wire_type))?,
             }
         }
         Ok(())
     }
 
-    fn merge_incomplete(
-        &mut self,
-        into: &mut Vec<PersistedValueSpec>,
-        mut message: Message<'a>,
-    ) -> Result<(), Fault> {
+    fn merge_incomplete(&mut self, into: &mut Vec<PersistedValueSpec>, mut message: Message<'a>) -> Result<(), Fault> {
         while let Some((number, wire_type)) = message.next()? {
             match number {
                 1 => self.push(into, &mut message, wire_type, merge_spec, "missing_values")?,
@@ -133,93 +115,60 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn merge_mutation(
-    body: &Bytes,
-    into: &mut PersistedValueMutation,
-    mut message: Message<'_>,
-) -> Result<(), Fault> {
+fn merge_mutation(body: &Bytes, into: &mut PersistedValueMutation, mut message: Message<'_>) -> Result<(), Fault> {
     while let Some((number, wire_type)) = message.next()? {
         match number {
             1 => into.mutation_type = message.varint(wire_type).at("mutation_type")? as i32,
             2 => into.state_name = message.text(wire_type).at("state_name")?.to_owned(),
-            3 => merge_typed_value(body, &mut into.state_value, &mut message, wire_type)
-                .at("state_value")?,
+            3 => merge_typed_value(body, &mut into.state_value, &mut message, wire_type).at("state_value")?,
             _ => message.skip((number, wire_type))?,
         }
     }
     Ok(())
 }
 
-fn merge_outgoing(
-    body: &Bytes,
-    into: &mut OutgoingMessage,
-    mut message: Message<'_>,
-) -> Result<(), Fault> {
+fn merge_outgoing(body: &Bytes, into: &mut OutgoingMessage, mut message: Message<'_>) -> Result<(), Fault> {
     while let Some((number, wire_type)) = message.next()? {
         match number {
             1 => merge_address(&mut into.target, &mut message, wire_type).at("target")?,
-            2 => {
-                merge_argument(body, &mut into.argument, &mut message, wire_type).at("argument")?
-            }
+            2 => merge_argument(body, &mut into.argument, &mut message, wire_type).at("argument")?,
             _ => message.skip((number, wire_type))?,
         }
     }
     Ok(())
 }
 
-fn merge_delayed(
-    body: &Bytes,
-    into: &mut DelayedInvocation,
-    mut message: Message<'_>,
-) -> Result<(), Fault> {
+fn merge_delayed(body: &Bytes, into: &mut DelayedInvocation, mut message: Message<'_>) -> Result<(), Fault> {
     while let Some((number, wire_type)) = message.next()? {
         match number {
             1 => into.delay_in_ms = message.varint(wire_type).at("delay_in_ms")? as i64,
             2 => merge_address(&mut into.target, &mut message, wire_type).at("target")?,
-            3 => {
-                merge_argument(body, &mut into.argument, &mut message, wire_type).at("argument")?
-            }
-            10 => {
-                into.is_cancellation_request =
-                    message.varint(wire_type).at("is_cancellation_request")? != 0
-            }
-            11 => {
-                into.cancellation_token =
-                    message.text(wire_type).at("cancellation_token")?.to_owned()
-            }
+            3 => merge_argument(body, &mut into.argument, &mut message, wire_type).at("argument")?,
+            10 => into.is_cancellation_request = message.varint(wire_type).at("is_cancellation_request")? != 0,
+            11 => into.cancellation_token = message.text(wire_type).at("cancellation_token")?.to_owned(),
             _ => message.skip((number, wire_type))?,
         }
     }
     Ok(())
 }
 
-fn merge_egress(
-    body: &Bytes,
-    into: &mut EgressMessage,
-    mut message: Message<'_>,
-) -> Result<(), Fault> {
+fn merge_egress(body: &Bytes, into: &mut EgressMessage, mut message: Message<'_>) -> Result<(), Fault> {
     while let Some((number, wire_type)) = message.next()? {
         match number {
             1 => into.egress_namespace = message.text(wire_type).at("egress_namespace")?.to_owned(),
             2 => into.egress_type = message.text(wire_type).at("egress_type")?.to_owned(),
-            3 => merge_typed_value(body, &mut into.argument, &mut message, wire_type)
-                .at("argument")?,
+            3 => merge_typed_value(body, &mut into.argument, &mut message, wire_type).at("argument")?,
             _ => message.skip((number, wire_type))?,
         }
     }
     Ok(())
 }
 
-fn merge_spec(
-    _: &Bytes,
-    into: &mut PersistedValueSpec,
-    mut message: Message<'_>,
-) -> Result<(), Fault> {
+fn merge_spec(_: &Bytes, into: &mut PersistedValueSpec, mut message: Message<'_>) -> Result<(), Fault> {
     while let Some((number, wire_type)) = message.next()? {
         match number {
             1 => into.state_name = message.text(wire_type).at("state_name")?.to_owned(),
-            2 => merge_expiration(&mut into.expiration_spec, &mut message, wire_type)
-                .at("expiration_spec")?,
+            2 => merge_expiration(&mut into.expiration_spec, &mut message, wire_type).at("expiration_spec")?,
             3 => into.type_typename = message.text(wire_type).at("type_typename")?.to_owned(),
             _ => message.skip((number, wire_type))?,
         }
@@ -237,21 +186,14 @@ fn merge_expiration(
     while let Some((number, wire_type)) = message.next()? {
         match number {
             1 => into.mode = message.varint(wire_type).at("mode")? as i32,
-            2 => {
-                into.expire_after_millis =
-                    message.varint(wire_type).at("expire_after_millis")? as i64
-            }
+            2 => into.expire_after_millis = message.varint(wire_type).at("expire_after_millis")? as i64,
             _ => message.skip((number, wire_type))?,
         }
     }
     Ok(())
 }
 
-fn merge_address(
-    into: &mut Option<WireAddress>,
-    outer: &mut Message<'_>,
-    wire_type: WireType,
-) -> Result<(), Fault> {
+fn merge_address(into: &mut Option<WireAddress>, outer: &mut Message<'_>, wire_type: WireType) -> Result<(), Fault> {
     let mut message = outer.message(wire_type)?;
     let into = into.get_or_insert_default();
     while let Some((number, wire_type)) = message.next()? {

@@ -1,1 +1,193 @@
-//! placeholder
+//! Applying an answer: all of it or nothing.
+//!
+//! Every rule is checked before the first effect. Then, as upstream orders it: messages to functions, records for egresses,
+//! state. All of it lands in the same delta as the end of the invocations that caused it.
+
+use crate::cell::{Cell, Phase, Slot};
+use crate::engine::Engine;
+use crate::function::Function;
+use crate::{
+    CallFailure, CallId, Effects, Expiration, FailureKind, Invocation, Limits, Mutation, Notice, Rejection, Reply,
+    StateSpec, StateValue, Write,
+};
+
+impl Engine {
+    pub(crate) fn replied(&mut self, call: CallId, reply: Reply) {
+        if self.stopping || !self.calls.contains_key(&call) {
+            return;
+        }
+        let checked = match reply {
+            Reply::Completed(effects) => self.check(call, &effects).map(|()| Some(effects)),
+            Reply::Incomplete(specs) => self.learn(call, &specs).map(|()| None),
+        };
+        match checked {
+            Err(rejection) => self.call_failed(call, rejected(rejection)),
+            Ok(effects) => {
+                let Some(slot) = self.end_call(call) else { return };
+                self.recovered(slot);
+                self.open_gate(slot);
+                match effects {
+                    Some(effects) => self.apply(slot, effects),
+                    None => self.make_runnable(slot),
+                }
+            }
+        }
+    }
+
+    /// Takes a call off the list of those in flight.
+    pub(crate) fn end_call(&mut self, call: CallId) -> Option<Slot> {
+        let slot = self.calls.remove(&call)?;
+        self.functions[self.cells[slot].function].metrics.in_flight -= 1;
+        Some(slot)
+    }
+
+    fn check(&self, call: CallId, effects: &Effects) -> Result<(), Rejection> {
+        let Some(slot) = self.calls.get(&call) else { return Ok(()) };
+        let function = &self.functions[self.cells[*slot].function];
+        if effects.delayed > 0 {
+            return Err(Rejection::new("MP3004", "the answer asks for delayed messages, which are not there yet"));
+        }
+        if let Some(record) = effects.egress.iter().find(|record| record.lane.0 as usize >= self.lanes.len()) {
+            return Err(Rejection::new(
+                "MP3005",
+                format!("the answer names lane {}, which does not exist", record.lane.0),
+            ));
+        }
+        effects.mutations.iter().try_for_each(|mutation| check_mutation(function, mutation, &self.config.limits))
+    }
+
+    /// Takes in the states that the function asks for; the batch is sent again with them.
+    fn learn(&mut self, call: CallId, specs: &[StateSpec]) -> Result<(), Rejection> {
+        let Some(slot) = self.calls.get(&call).copied() else { return Ok(()) };
+        let cell = &mut self.cells[slot];
+        if cell.incomplete_rounds >= self.config.limits.incomplete_rounds {
+            return Err(Rejection::new(
+                "MP3006",
+                format!("the function still asks for states after {} rounds", cell.incomplete_rounds),
+            ));
+        }
+        if let Some(spec) = specs.iter().find(|spec| spec.expiration != Expiration::None) {
+            return Err(Rejection::new(
+                "MP3007",
+                format!("state `{}` is declared with an expiration, which is not there yet", spec.name),
+            ));
+        }
+        let function = &mut self.functions[cell.function];
+        for spec in function.register(specs)? {
+            self.delta.write(Write::Spec { function: function.name.clone(), spec }, self.now);
+        }
+        cell.incomplete_rounds += 1;
+        cell.attempts = 0;
+        Ok(())
+    }
+
+    fn apply(&mut self, slot: Slot, effects: Effects) {
+        self.finish_batch(slot);
+        let caller = self.cells[slot].address.clone();
+        let metrics = &mut self.functions[self.cells[slot].function].metrics;
+        metrics.out_local += effects.messages.len() as u64;
+        metrics.out_egress += effects.egress.len() as u64;
+        for message in effects.messages {
+            let invocation = Invocation { caller: Some(caller.clone()), argument: message.argument, arrived: self.now };
+            self.enqueue(message.target, invocation);
+        }
+        if !effects.egress.is_empty() {
+            self.delta.hurry();
+        }
+        for record in effects.egress {
+            self.delta.changed(record.record.len(), self.now);
+            self.lanes[record.lane.0 as usize].push(record.record);
+        }
+        for mutation in effects.mutations {
+            self.mutate(slot, mutation);
+        }
+        match self.cells[slot].mailbox.is_empty() {
+            true => self.rest(slot),
+            false => self.make_runnable(slot),
+        }
+    }
+
+    /// The invocations of the batch have run.
+    fn finish_batch(&mut self, slot: Slot) {
+        self.mark_dirty(slot, 64);
+        let cell = &mut self.cells[slot];
+        let ran = std::mem::take(&mut cell.batch);
+        cell.one_by_one = cell.one_by_one.saturating_sub(ran);
+        cell.incomplete_rounds = 0;
+        cell.attempts = 0;
+        // Not runnable by what the batch sends to itself: the end of `apply` decides that.
+        cell.phase = Phase::Runnable;
+        let mut bytes = 0;
+        for pending in cell.mailbox.drain(..ran) {
+            bytes += pending.bytes();
+            if pending.sealed {
+                cell.finished.push(pending.sequence);
+            }
+        }
+        self.pending_bytes -= bytes;
+        self.functions[cell.function].metrics.backlog -= ran as u64;
+    }
+
+    fn mutate(&mut self, slot: Slot, mutation: Mutation) {
+        let cell = &mut self.cells[slot];
+        let function = &self.functions[cell.function];
+        let (name, value) = match &mutation {
+            Mutation::Delete { name } => (name, None),
+            Mutation::Modify { name, value, .. } => (name, Some(value)),
+        };
+        let Some((name, spec)) = function.specs.get_key_value(name.as_str()) else {
+            unreachable!("every mutation was checked before the first one is applied")
+        };
+        let bytes = value.map_or(0, |value| value.len());
+        let value =
+            value.map(|value| StateValue { typename: spec.typename.clone(), value: value.clone(), written: self.now });
+        cell.set_state(name, value);
+        self.delta.changed(bytes, self.now);
+    }
+
+    /// The address was answered: its failure is over, and so are those of others at the same endpoint.
+    fn recovered(&mut self, slot: Slot) {
+        let cell = &mut self.cells[slot];
+        if let Some(failure) = cell.failure.take()
+            && failure.parked
+        {
+            let address = cell.address.clone();
+            self.notice(Notice::Recovered { address });
+        }
+        if let Some(endpoint) = self.functions[self.cells[slot].function].endpoint {
+            self.wake_unreachable(endpoint);
+        }
+    }
+}
+
+fn rejected(rejection: Rejection) -> CallFailure {
+    CallFailure { kind: FailureKind::Rejected, code: rejection.code, error: rejection.error, retry_after_ms: None }
+}
+
+fn check_mutation(function: &Function, mutation: &Mutation, limits: &Limits) -> Result<(), Rejection> {
+    let (Mutation::Delete { name } | Mutation::Modify { name, .. }) = mutation;
+    let Some(spec) = function.specs.get(name.as_str()) else {
+        return Err(Rejection::new(
+            "MP3008",
+            format!("the answer changes state `{name}`, which the function did not declare"),
+        ));
+    };
+    match mutation {
+        Mutation::Modify { typename, .. } if *typename != spec.typename.to_string() => Err(Rejection::new(
+            "MP3009",
+            format!("the answer writes state `{name}` as `{typename}`, but it is declared as `{}`", spec.typename),
+        )),
+        Mutation::Modify { value, .. } if value.len() > limits.value_bytes => Err(Rejection::new(
+            "MP3010",
+            format!("the answer writes {} bytes to state `{name}`; the limit is {}", value.len(), limits.value_bytes),
+        )),
+        _ => Ok(()),
+    }
+}
+
+impl Cell {
+    /// True when an answer may still come for it.
+    pub(crate) fn waits_for(&self, call: CallId) -> bool {
+        self.phase == Phase::InFlight(call)
+    }
+}

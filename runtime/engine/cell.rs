@@ -1,1 +1,328 @@
-//! placeholder
+//! One address in memory, and the table of them.
+//!
+//! What comes in: what the ledger loaded, what arrives, what an answer changed. What goes out: to `seal.rs`, what changed
+//! since the last checkpoint. An address is in memory while it has something to do, and as long as it is among the recently
+//! used ones; it may leave only when the ledger has everything that is known of it.
+
+use std::collections::{HashMap, VecDeque};
+use std::ops::{Index, IndexMut};
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use millpond_protocol::Address;
+
+use crate::function::FunctionId;
+use crate::{AddressView, CallId, CallView, FailureKind, FailureView, Invocation, Millis, Sequence, StateValue};
+
+/// The place of a cell in the table, valid while the cell is in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Slot(u32);
+
+/// One address.
+pub(crate) struct Cell {
+    pub(crate) address: Address,
+    pub(crate) function: FunctionId,
+    pub(crate) phase: Phase,
+    /// State values by name; few, so a list.
+    pub(crate) states: Vec<State>,
+    /// Everything that has not run, in order; the first `batch` of them are being run.
+    pub(crate) mailbox: VecDeque<Pending>,
+    /// Invocations of the batch in flight, or of the failed one that is sent again as it was.
+    pub(crate) batch: usize,
+    /// Invocations at the head that are sent one by one, because the batch they were in was rejected.
+    pub(crate) one_by_one: usize,
+    /// Incomplete answers in a row to this batch.
+    pub(crate) incomplete_rounds: u32,
+    pub(crate) failure: Option<Failure>,
+    /// When the request in flight was made, its retries included.
+    pub(crate) began: Millis,
+    /// Attempts of this request that failed.
+    pub(crate) attempts: u32,
+    /// True when a sealed checkpoint or the ledger lists this address as one with pending invocations.
+    pub(crate) listed: bool,
+    /// Sequence numbers that have run, and that a sealed checkpoint holds as pending.
+    pub(crate) finished: Vec<Sequence>,
+    /// Changed since the last seal.
+    pub(crate) dirty: bool,
+    /// The last checkpoint that holds a change of this cell.
+    pub(crate) checkpoint: u64,
+    /// Counts uses; tells a current entry of the idle queue from an outdated one.
+    uses: u64,
+    /// What it was counted with in the idle bytes; 0 while it has something to do.
+    idle_bytes: usize,
+}
+
+/// What a cell is waiting for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The ledger.
+    Loading,
+    /// Something to arrive.
+    Idle,
+    /// Its turn to be called.
+    Runnable,
+    /// The first answer to its function type.
+    Gated,
+    /// An answer.
+    InFlight(CallId),
+    /// The time of the next attempt; the key of its timer.
+    BackOff((Millis, u64)),
+    /// A person, an endpoint that comes back, or the time of the next attempt.
+    Parked(Option<(Millis, u64)>),
+}
+
+/// A state value in memory.
+pub(crate) struct State {
+    pub(crate) name: Arc<str>,
+    pub(crate) value: Option<StateValue>,
+    /// Changed since the last seal.
+    pub(crate) dirty: bool,
+}
+
+/// An invocation in memory.
+pub(crate) struct Pending {
+    pub(crate) sequence: Sequence,
+    pub(crate) invocation: Invocation,
+    /// A sealed checkpoint holds it.
+    pub(crate) sealed: bool,
+}
+
+/// The failure a cell is in.
+pub(crate) struct Failure {
+    pub(crate) kind: FailureKind,
+    pub(crate) code: &'static str,
+    pub(crate) error: Arc<str>,
+    pub(crate) since: Millis,
+    /// Attempts in all, over every budget.
+    pub(crate) attempts: u32,
+    /// It was parked at least once.
+    pub(crate) parked: bool,
+}
+
+impl Pending {
+    /// What it is counted with: its bytes and a flat sum for what surrounds them.
+    pub(crate) fn bytes(&self) -> usize {
+        const AROUND: usize = 96;
+        let caller = self.invocation.caller.as_ref().map_or(0, |caller| caller.id.len());
+        AROUND + caller + self.invocation.argument.len()
+    }
+}
+
+impl Cell {
+    fn new(address: Address, function: FunctionId) -> Cell {
+        Cell {
+            address,
+            function,
+            phase: Phase::Loading,
+            states: Vec::new(),
+            mailbox: VecDeque::new(),
+            batch: 0,
+            one_by_one: 0,
+            incomplete_rounds: 0,
+            failure: None,
+            began: 0,
+            attempts: 0,
+            listed: false,
+            finished: Vec::new(),
+            dirty: false,
+            checkpoint: 0,
+            uses: 0,
+            idle_bytes: 0,
+        }
+    }
+
+    pub(crate) fn state(&self, name: &str) -> Option<&StateValue> {
+        self.states.iter().find(|state| &*state.name == name)?.value.as_ref()
+    }
+
+    /// Writes or removes a value.
+    pub(crate) fn set_state(&mut self, name: &Arc<str>, value: Option<StateValue>) {
+        match self.states.iter_mut().find(|state| state.name == *name) {
+            Some(state) => {
+                state.value = value;
+                state.dirty = true;
+            }
+            None => self.states.push(State { name: name.clone(), value, dirty: true }),
+        }
+    }
+
+    /// Puts in front what the ledger held. Entries that arrived since are in memory already, under the same numbers.
+    pub(crate) fn absorb(
+        &mut self,
+        states: Vec<(Arc<str>, StateValue)>,
+        pending: Vec<(Sequence, Invocation)>,
+    ) -> usize {
+        self.states =
+            states.into_iter().map(|(name, value)| State { name, value: Some(value), dirty: false }).collect();
+        let first_here = self.mailbox.front().map_or(Sequence::MAX, |pending| pending.sequence);
+        let mut bytes = 0;
+        for (sequence, invocation) in pending.into_iter().rev() {
+            if sequence < first_here {
+                let pending = Pending { sequence, invocation, sealed: true };
+                bytes += pending.bytes();
+                self.mailbox.push_front(pending);
+            }
+        }
+        bytes
+    }
+
+    fn bytes(&self) -> usize {
+        const AROUND: usize = 400;
+        let states: usize = self
+            .states
+            .iter()
+            .map(|state| 96 + state.name.len() + state.value.as_ref().map_or(0, |value| value.value.len()))
+            .sum();
+        AROUND + self.address.id.len() + states
+    }
+
+    pub(crate) fn view(&self) -> Option<AddressView> {
+        if self.phase == Phase::Loading {
+            return None;
+        }
+        let in_flight = matches!(self.phase, Phase::InFlight(_));
+        let next = match self.phase {
+            Phase::BackOff((due, _)) | Phase::Parked(Some((due, _))) => Some(due),
+            _ => None,
+        };
+        Some(AddressView {
+            states: self.states.iter().filter_map(|state| Some((state.name.clone(), state.value.clone()?))).collect(),
+            waiting: self.mailbox.len() - if in_flight { self.batch } else { 0 },
+            call: in_flight.then_some(CallView { batch: self.batch, began: self.began, attempt: self.attempts }),
+            failure: self.failure.as_ref().map(|failure| FailureView {
+                kind: failure.kind,
+                code: failure.code,
+                error: failure.error.clone(),
+                attempts: failure.attempts,
+                since: failure.since,
+                next,
+                parked: matches!(self.phase, Phase::Parked(_)),
+            }),
+        })
+    }
+}
+
+/// All cells in memory: a slab, an index by address, and the idle ones in the order of their last use.
+pub(crate) struct Cells {
+    slab: Vec<Option<Cell>>,
+    free: Vec<u32>,
+    index: HashMap<Address, Slot, FixedState>,
+    idle: VecDeque<(Slot, u64)>,
+    idle_bytes: usize,
+    idle_count: usize,
+    uses: u64,
+}
+
+impl Cells {
+    pub(crate) fn new(hash: FixedState) -> Cells {
+        Cells {
+            slab: Vec::new(),
+            free: Vec::new(),
+            index: HashMap::with_hasher(hash),
+            idle: VecDeque::new(),
+            idle_bytes: 0,
+            idle_count: 0,
+            uses: 0,
+        }
+    }
+
+    pub(crate) fn find(&self, address: &Address) -> Option<Slot> {
+        self.index.get(address).copied()
+    }
+
+    pub(crate) fn insert(&mut self, address: Address, function: FunctionId) -> Slot {
+        let cell = Cell::new(address.clone(), function);
+        let slot = match self.free.pop() {
+            Some(place) => {
+                self.slab[place as usize] = Some(cell);
+                Slot(place)
+            }
+            None => {
+                self.slab.push(Some(cell));
+                Slot(u32::try_from(self.slab.len() - 1).expect("limits keep cells in memory below 2^32"))
+            }
+        };
+        self.index.insert(address, slot);
+        slot
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Cells with something to do.
+    pub(crate) fn busy(&self) -> usize {
+        self.len() - self.idle_count
+    }
+
+    pub(crate) fn idle_bytes(&self) -> usize {
+        self.idle_bytes
+    }
+
+    /// The cell is used: it may not leave.
+    pub(crate) fn used(&mut self, slot: Slot) {
+        self.uses += 1;
+        let uses = self.uses;
+        let cell = &mut self[slot];
+        cell.uses = uses;
+        let bytes = std::mem::take(&mut cell.idle_bytes);
+        self.idle_bytes -= bytes;
+        self.idle_count -= usize::from(bytes > 0);
+    }
+
+    /// The cell has nothing to do: it may leave when room is needed.
+    pub(crate) fn idle(&mut self, slot: Slot) {
+        self.used(slot);
+        let cell = &mut self[slot];
+        cell.idle_bytes = cell.bytes();
+        let (bytes, uses) = (cell.idle_bytes, cell.uses);
+        self.idle_bytes += bytes;
+        self.idle_count += 1;
+        self.idle.push_back((slot, uses));
+        if self.idle.len() > 2 * self.index.len() + 1024 {
+            let slab = &self.slab;
+            self.idle.retain(|(slot, uses)| slab[slot.0 as usize].as_ref().is_some_and(|cell| cell.uses == *uses));
+        }
+    }
+
+    /// Lets the cells leave that were idle longest, until the rest fits into `limit` bytes. A cell with a change that is
+    /// not durable stays, and so do all that became idle after it.
+    pub(crate) fn evict(&mut self, limit: usize, durable: u64) {
+        while self.idle_bytes > limit {
+            let Some((slot, uses)) = self.idle.front().copied() else { return };
+            match &self.slab[slot.0 as usize] {
+                Some(cell) if cell.uses == uses => {
+                    if cell.dirty || cell.checkpoint > durable {
+                        return;
+                    }
+                    self.remove(slot);
+                }
+                _ => {}
+            }
+            self.idle.pop_front();
+        }
+    }
+
+    fn remove(&mut self, slot: Slot) {
+        if let Some(cell) = self.slab[slot.0 as usize].take() {
+            self.idle_bytes -= cell.idle_bytes;
+            self.idle_count -= usize::from(cell.idle_bytes > 0);
+            self.index.remove(&cell.address);
+            self.free.push(slot.0);
+        }
+    }
+}
+
+impl Index<Slot> for Cells {
+    type Output = Cell;
+
+    fn index(&self, slot: Slot) -> &Cell {
+        self.slab[slot.0 as usize].as_ref().expect("a slot is held only while its cell is in use")
+    }
+}
+
+impl IndexMut<Slot> for Cells {
+    fn index_mut(&mut self, slot: Slot) -> &mut Cell {
+        self.slab[slot.0 as usize].as_mut().expect("a slot is held only while its cell is in use")
+    }
+}

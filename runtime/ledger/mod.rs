@@ -42,13 +42,8 @@ pub trait Ledger: Send + Sync {
     ///
     /// # Errors
     /// [`LedgerError`] when they cannot be read.
-    fn outbox(
-        &self,
-        lane: &LaneName,
-        after: u64,
-        limit: usize,
-        bytes: usize,
-    ) -> Result<Vec<(u64, Bytes)>, LedgerError>;
+    fn outbox(&self, lane: &LaneName, after: u64, limit: usize, bytes: usize)
+    -> Result<Vec<(u64, Bytes)>, LedgerError>;
 
     /// Lowest sequence number still kept and the next one to be given out, as of the last durable checkpoint; `(1, 1)` for
     /// a lane that never had a record.

@@ -9,9 +9,7 @@ use millpond_protocol::{Address, TypeName};
 use prost::Message;
 use serde_json::Value;
 
-use crate::vectors::{
-    address, bytes, encoded_typed_value, entries, load, name, response as expected_response, text,
-};
+use crate::vectors::{address, bytes, encoded_typed_value, entries, load, name, response as expected_response, text};
 
 /// Vectors with fields that the generated types do not know, and so forget.
 const WITH_FOREIGN_FIELDS: [&str; 2] = ["unknown fields", "forwarded"];
@@ -22,12 +20,7 @@ fn requests_are_written_as_recorded() {
     let vectors = load("requests.json");
     assert!(vectors.len() >= 20, "only {} requests", vectors.len());
     for vector in &vectors {
-        assert_eq!(
-            encode_twin(&vector["twin"]),
-            bytes(&vector["bytes"]),
-            "{}",
-            name(vector)
-        );
+        assert_eq!(encode_twin(&vector["twin"]), bytes(&vector["bytes"]), "{}", name(vector));
     }
 }
 
@@ -39,8 +32,7 @@ fn answered_requests_are_written_as_recorded() {
             continue;
         }
         let recorded = bytes(&vector["request"]);
-        let message =
-            reqreply::ToFunction::decode(recorded.clone()).expect("a recorded request is valid");
+        let message = reqreply::ToFunction::decode(recorded.clone()).expect("a recorded request is valid");
         assert_eq!(encode_generated(&message), recorded, "{}", name(&vector));
     }
 }
@@ -81,15 +73,9 @@ fn generated_types_write_back_what_they_read() {
 
 fn expect_same_bytes<M: Message + Default>(vector: &Value) {
     let recorded = bytes(&vector["bytes"]);
-    let message =
-        M::decode(recorded.clone()).unwrap_or_else(|error| panic!("{}: {error}", name(vector)));
+    let message = M::decode(recorded.clone()).unwrap_or_else(|error| panic!("{}: {error}", name(vector)));
     let same = message.encode_to_vec() == recorded;
-    assert_eq!(
-        same,
-        !WITH_FOREIGN_FIELDS.contains(&name(vector)),
-        "{}",
-        name(vector)
-    );
+    assert_eq!(same, !WITH_FOREIGN_FIELDS.contains(&name(vector)), "{}", name(vector));
 }
 
 /// An egress reads the fields where upstream puts them, a header's null and empty values apart.
@@ -98,8 +84,7 @@ fn egress_records_are_read_as_recorded() {
     for vector in load("egress.json") {
         let twin = &vector["twin"];
         if text(&vector["what"]).ends_with("KafkaProducerRecord") {
-            let record = egress::KafkaProducerRecord::decode(bytes(&vector["bytes"]))
-                .expect("a recorded record");
+            let record = egress::KafkaProducerRecord::decode(bytes(&vector["bytes"])).expect("a recorded record");
             assert_eq!(record.key, text(&twin["key"]));
             assert_eq!(record.value_bytes, bytes(&twin["value_bytes"]));
             assert_eq!(record.topic, text(&twin["topic"]));
@@ -109,18 +94,10 @@ fn egress_records_are_read_as_recorded() {
                     .iter()
                     .map(|header| (header.key.as_str(), &header.value[..], header.has_value))
                     .collect();
-                assert_eq!(
-                    headers,
-                    [
-                        ("trace", &[1, 2][..], true),
-                        ("empty", &[], true),
-                        ("null", &[], false)
-                    ]
-                );
+                assert_eq!(headers, [("trace", &[1, 2][..], true), ("empty", &[], true), ("null", &[], false)]);
             }
         } else {
-            let record = egress::KinesisEgressRecord::decode(bytes(&vector["bytes"]))
-                .expect("a recorded record");
+            let record = egress::KinesisEgressRecord::decode(bytes(&vector["bytes"])).expect("a recorded record");
             assert_eq!(record.partition_key, text(&twin["partition_key"]));
             assert_eq!(record.value_bytes, bytes(&twin["value_bytes"]));
             assert_eq!(record.stream, text(&twin["stream"]));
@@ -137,9 +114,7 @@ fn egress_typenames_are_those_of_the_sdk() {
         ("kinesis egress", types::KINESIS_EGRESS_RECORD),
         ("playground egress", types::PLAYGROUND_EGRESS_RECORD),
     ] {
-        let Response::Completed(result) =
-            response::decode(answer(vector, "bytes")).expect("a recorded answer")
-        else {
+        let Response::Completed(result) = response::decode(answer(vector, "bytes")).expect("a recorded answer") else {
             panic!("{vector} is complete");
         };
         assert!(!result.outgoing_egresses.is_empty());
@@ -153,26 +128,15 @@ fn egress_typenames_are_those_of_the_sdk() {
 /// the very request from which the SDK took it.
 #[test]
 fn forwarded_arguments_keep_every_field() {
-    let Response::Completed(result) =
-        response::decode(answer("forwarded", "bytes")).expect("a recorded answer")
-    else {
+    let Response::Completed(result) = response::decode(answer("forwarded", "bytes")).expect("a recorded answer") else {
         panic!("the answer is complete");
     };
-    let arguments = [
-        &result.outgoing_messages[0].argument,
-        &result.delayed_invocations[0].argument,
-    ];
+    let arguments = [&result.outgoing_messages[0].argument, &result.delayed_invocations[0].argument];
     let target = Address::new(TypeName::new("greeter.fns", "user"), "1");
     for argument in arguments {
         let argument = argument.as_ref().expect("an argument");
-        let invocation = Invocation {
-            caller: None,
-            argument,
-        };
-        assert_eq!(
-            request::encode(&target, &[], &[invocation]),
-            answer("forwarded", "request")
-        );
+        let invocation = Invocation { caller: None, argument };
+        assert_eq!(request::encode(&target, &[], &[invocation]), answer("forwarded", "request"));
     }
 }
 
@@ -186,12 +150,7 @@ fn worked_examples_of_the_specification() {
             expect_same_bytes::<reqreply::ToFunction>(&vector);
         } else {
             let read = response::decode(specified).expect("an example is valid");
-            assert_eq!(
-                read,
-                expected_response(&vector["twin"]),
-                "{}",
-                name(&vector)
-            );
+            assert_eq!(read, expected_response(&vector["twin"]), "{}", name(&vector));
             expect_same_bytes::<reqreply::FromFunction>(&vector);
         }
     }
@@ -219,9 +178,7 @@ fn simple_value(typename: &str, readable: &Value) -> SimpleValue {
     let spelled = || text(readable);
     match typename {
         types::BOOL => SimpleValue::Bool(readable.as_bool().expect("a bool")),
-        types::INT => {
-            SimpleValue::Int(i32::try_from(readable.as_i64().expect("an int")).expect("32 bits"))
-        }
+        types::INT => SimpleValue::Int(i32::try_from(readable.as_i64().expect("an int")).expect("32 bits")),
         types::FLOAT => SimpleValue::Float(spelled().parse().expect("a float")),
         types::LONG => SimpleValue::Long(readable.as_i64().expect("a long")),
         types::DOUBLE => SimpleValue::Double(spelled().parse().expect("a double")),
@@ -244,20 +201,14 @@ fn encode_twin(twin: &Value) -> Bytes {
         .map(|(name, value)| {
             let set = !value.is_null();
             assert_eq!(set, value["has_value"] == true, "an unset state is absent");
-            (
-                name,
-                set.then(|| (text(&value["typename"]), bytes(&value["value"]))),
-            )
+            (name, set.then(|| (text(&value["typename"]), bytes(&value["value"]))))
         })
         .collect();
     let invocations: Vec<_> = entries(&batch["invocations"])
         .iter()
         .map(|twin| {
             let caller = &twin["caller"];
-            (
-                (!caller.is_null()).then(|| address(caller)),
-                encoded_typed_value(&twin["argument"]),
-            )
+            ((!caller.is_null()).then(|| address(caller)), encoded_typed_value(&twin["argument"]))
         })
         .collect();
     encode(&address(&batch["target"]), &states, &invocations)
@@ -268,65 +219,35 @@ fn encode_generated(message: &reqreply::ToFunction) -> Bytes {
         panic!("a request asks for something");
     };
     let address = |address: &reqreply::Address| {
-        Address::new(
-            TypeName::new(&address.namespace, &address.r#type),
-            address.id.as_str(),
-        )
+        Address::new(TypeName::new(&address.namespace, &address.r#type), address.id.as_str())
     };
     let states: Vec<_> = batch
         .state
         .iter()
         .map(|state| {
             let value = state.state_value.as_ref();
-            (
-                state.state_name.clone(),
-                value.map(|value| (value.typename.clone(), value.value.clone())),
-            )
+            (state.state_name.clone(), value.map(|value| (value.typename.clone(), value.value.clone())))
         })
         .collect();
     let invocations: Vec<_> = batch
         .invocations
         .iter()
         .map(|invocation| {
-            let argument = invocation
-                .argument
-                .as_ref()
-                .expect("an argument is always there");
-            (
-                invocation.caller.as_ref().map(address),
-                Bytes::from(argument.encode_to_vec()),
-            )
+            let argument = invocation.argument.as_ref().expect("an argument is always there");
+            (invocation.caller.as_ref().map(address), Bytes::from(argument.encode_to_vec()))
         })
         .collect();
-    encode(
-        &address(batch.target.as_ref().expect("a target")),
-        &states,
-        &invocations,
-    )
+    encode(&address(batch.target.as_ref().expect("a target")), &states, &invocations)
 }
 
 type OwnedState = (String, Option<(String, Bytes)>);
 
-fn encode(
-    target: &Address,
-    states: &[OwnedState],
-    invocations: &[(Option<Address>, Bytes)],
-) -> Bytes {
+fn encode(target: &Address, states: &[OwnedState], invocations: &[(Option<Address>, Bytes)]) -> Bytes {
     let states: Vec<_> = states
         .iter()
-        .map(|(name, value)| State {
-            name,
-            value: value
-                .as_ref()
-                .map(|(typename, value)| (typename.as_str(), value)),
-        })
+        .map(|(name, value)| State { name, value: value.as_ref().map(|(typename, value)| (typename.as_str(), value)) })
         .collect();
-    let invocations: Vec<_> = invocations
-        .iter()
-        .map(|(caller, argument)| Invocation {
-            caller: caller.as_ref(),
-            argument,
-        })
-        .collect();
+    let invocations: Vec<_> =
+        invocations.iter().map(|(caller, argument)| Invocation { caller: caller.as_ref(), argument }).collect();
     request::encode(target, &states, &invocations)
 }

@@ -33,17 +33,10 @@ fn nesting_is_limited_where_the_generated_types_limit_it() {
             let groups = (0..depth).fold(Vec::new(), |inner, _| group(999, &inner));
             let body = Bytes::from(nest(path, &groups));
             let generated = reqreply::FromFunction::decode(body.clone()).is_ok();
-            assert_eq!(
-                response::decode(body).is_ok(),
-                generated,
-                "{place}, {depth} deep"
-            );
+            assert_eq!(response::decode(body).is_ok(), generated, "{place}, {depth} deep");
             accepted += usize::from(generated);
         }
-        assert!(
-            (10..25).contains(&accepted),
-            "{place}: the limit lies among the depths tried"
-        );
+        assert!((10..25).contains(&accepted), "{place}: the limit lies among the depths tried");
     }
 }
 
@@ -63,23 +56,13 @@ fn huge_lengths_are_refused() {
         for number in (1..=4).chain([10, 11, 100, 101, 999]) {
             for len in [1, 127, 1 << 31, u64::from(u32::MAX), 1 << 63, u64::MAX] {
                 let mut torn = Vec::new();
-                prost::encoding::encode_key(
-                    number,
-                    prost::encoding::WireType::LengthDelimited,
-                    &mut torn,
-                );
+                prost::encoding::encode_key(number, prost::encoding::WireType::LengthDelimited, &mut torn);
                 prost::encoding::encode_varint(len, &mut torn);
                 // Once with right lengths around the torn field, once torn off at the end of the body.
-                assert!(
-                    response::decode(nest(path, &torn).into()).is_err(),
-                    "{place}, {number}, {len}"
-                );
+                assert!(response::decode(nest(path, &torn).into()).is_err(), "{place}, {number}, {len}");
                 let mut body = nest(path, &[&torn[..], &[0; 200]].concat());
                 body.truncate(body.len() - 200);
-                assert!(
-                    response::decode(body.into()).is_err(),
-                    "{place}, {number}, {len}, torn off"
-                );
+                assert!(response::decode(body.into()).is_err(), "{place}, {number}, {len}, torn off");
             }
         }
     }
@@ -107,17 +90,11 @@ fn entries_are_limited() {
     assert_eq!(result.outgoing_messages.len(), ENTRIES_MAX);
 
     let half = ENTRIES_MAX / 2;
-    let results = nest(
-        &[100],
-        &[[0x0a, 0x00].repeat(half), vec![0x22, 0x00]].concat(),
-    );
+    let results = nest(&[100], &[[0x0a, 0x00].repeat(half), vec![0x22, 0x00]].concat());
     let missing = nest(&[101], &[0x0a, 0x00].repeat(half));
     assert!(response::decode(results.clone().into()).is_ok());
     let fault = fault(response::decode([results, missing].concat().into()));
-    assert_eq!(
-        fault,
-        "`incomplete_invocation_context.missing_values` has more entries than one answer may hold"
-    );
+    assert_eq!(fault, "`incomplete_invocation_context.missing_values` has more entries than one answer may hold");
 }
 
 /// The last arm wins; an arm that comes back starts anew, one that goes on is merged.
@@ -146,34 +123,20 @@ fn a_repeated_argument_is_merged() {
     let first = nest(&[1], b"a/b");
     let second = [&[0x10, 0x01][..], &nest(&[3], b"v")].concat();
     let message = [nest(&[2], &first), nest(&[2], &second)].concat();
-    let Response::Completed(result) =
-        response::decode(nest(&[100, 2], &message).into()).expect("valid")
-    else {
+    let Response::Completed(result) = response::decode(nest(&[100, 2], &message).into()).expect("valid") else {
         panic!("the answer is complete");
     };
-    let argument = result.outgoing_messages[0]
-        .argument
-        .clone()
-        .expect("an argument");
+    let argument = result.outgoing_messages[0].argument.clone().expect("an argument");
     assert_eq!(argument, [first, second].concat());
     let argument = reqreply::TypedValue::decode(argument).expect("valid");
-    assert_eq!(
-        (
-            argument.typename.as_str(),
-            &argument.value[..],
-            argument.has_value
-        ),
-        ("a/b", &b"v"[..], true)
-    );
+    assert_eq!((argument.typename.as_str(), &argument.value[..], argument.has_value), ("a/b", &b"v"[..], true));
 }
 
 /// A present but empty argument is one; an absent one is none.
 #[test]
 fn an_empty_argument_is_not_an_absent_one() {
     let message = [nest(&[2], &nest(&[2], &[])), nest(&[2], &[])].concat();
-    let Response::Completed(result) =
-        response::decode(nest(&[100], &message).into()).expect("valid")
-    else {
+    let Response::Completed(result) = response::decode(nest(&[100], &message).into()).expect("valid") else {
         panic!("the answer is complete");
     };
     assert_eq!(result.outgoing_messages[0].argument, Some(Bytes::new()));
@@ -185,16 +148,8 @@ fn an_empty_argument_is_not_an_absent_one() {
 fn a_fault_names_its_field() {
     let not_text = nest(&[1], &[0xff]);
     for (path, inner, expected) in [
-        (
-            &[100, 2, 2][..],
-            &not_text[..],
-            "`invocation_result.outgoing_messages[0].argument.typename` is not UTF-8",
-        ),
-        (
-            &[100, 3, 3, 4],
-            &not_text,
-            "`invocation_result.delayed_invocations[0].argument.metadata.key` is not UTF-8",
-        ),
+        (&[100, 2, 2][..], &not_text[..], "`invocation_result.outgoing_messages[0].argument.typename` is not UTF-8"),
+        (&[100, 3, 3, 4], &not_text, "`invocation_result.delayed_invocations[0].argument.metadata.key` is not UTF-8"),
         (
             &[100, 1, 3],
             &[0x10],
@@ -205,21 +160,9 @@ fn a_fault_names_its_field() {
             &[0x18, 0x00],
             "`invocation_result.outgoing_egresses[0].argument.value` has the wrong wire type",
         ),
-        (
-            &[101, 1],
-            &[0x3a, 0x05],
-            "`incomplete_invocation_context.missing_values[0].field 7` is cut short",
-        ),
-        (
-            &[101],
-            &[0x07],
-            "`incomplete_invocation_context` has a field key that is not protobuf",
-        ),
-        (
-            &[],
-            &[0x0f],
-            "the message has a field key that is not protobuf",
-        ),
+        (&[101, 1], &[0x3a, 0x05], "`incomplete_invocation_context.missing_values[0].field 7` is cut short"),
+        (&[101], &[0x07], "`incomplete_invocation_context` has a field key that is not protobuf"),
+        (&[], &[0x0f], "the message has a field key that is not protobuf"),
     ] {
         assert_eq!(fault(response::decode(nest(path, inner).into())), expected);
     }
@@ -229,26 +172,15 @@ fn a_fault_names_its_field() {
 #[test]
 fn payloads_are_not_copied() {
     let value = nest(&[3], &[7; 64]);
-    let result = [
-        nest(&[2, 2], &value),
-        nest(&[1, 3], &value),
-        nest(&[4, 3], &value),
-    ]
-    .concat();
+    let result = [nest(&[2, 2], &value), nest(&[1, 3], &value), nest(&[4, 3], &value)].concat();
     let body = Bytes::from(nest(&[100], &result));
     let range = body.as_ptr_range();
     let Response::Completed(result) = response::decode(body.clone()).expect("valid") else {
         panic!("the answer is complete");
     };
     let argument = result.outgoing_messages[0].argument.as_ref();
-    let state = result.state_mutations[0]
-        .state_value
-        .as_ref()
-        .map(|value| &value.value);
-    let record = result.outgoing_egresses[0]
-        .argument
-        .as_ref()
-        .map(|value| &value.value);
+    let state = result.state_mutations[0].state_value.as_ref().map(|value| &value.value);
+    let record = result.outgoing_egresses[0].argument.as_ref().map(|value| &value.value);
     for payload in [argument, state, record] {
         let payload = payload.expect("a payload");
         assert!(payload.len() >= 64 && range.contains(&payload.as_ptr()));
@@ -257,9 +189,6 @@ fn payloads_are_not_copied() {
 
 fn fault(answer: Result<Response, InvalidResponse>) -> String {
     let error = answer.expect_err("the answer is not valid");
-    assert_eq!(
-        error.to_string(),
-        "the answer is not a `FromFunction` message"
-    );
+    assert_eq!(error.to_string(), "the answer is not a `FromFunction` message");
     error.source().expect("a cause").to_string()
 }

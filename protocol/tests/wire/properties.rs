@@ -121,48 +121,44 @@ fn agree(body: Vec<u8>) -> Result<(), TestCaseError> {
 /// What our reader found, in the generated types.
 fn as_generated(response: Response) -> reqreply::FromFunction {
     let response = match response {
-        Response::Completed(result) => {
-            from_function::Response::InvocationResult(from_function::InvocationResponse {
-                state_mutations: result.state_mutations.into_iter().map(mutation).collect(),
-                outgoing_messages: result
-                    .outgoing_messages
-                    .into_iter()
-                    .map(|message| from_function::Invocation {
-                        target: message.target.map(wire_address),
-                        argument: message.argument.map(argument),
-                    })
-                    .collect(),
-                delayed_invocations: result
-                    .delayed_invocations
-                    .into_iter()
-                    .map(|delayed| from_function::DelayedInvocation {
-                        delay_in_ms: delayed.delay_in_ms,
-                        target: delayed.target.map(wire_address),
-                        argument: delayed.argument.map(argument),
-                        is_cancellation_request: delayed.is_cancellation_request,
-                        cancellation_token: delayed.cancellation_token,
-                    })
-                    .collect(),
-                outgoing_egresses: result
-                    .outgoing_egresses
-                    .into_iter()
-                    .map(|egress| from_function::EgressMessage {
-                        egress_namespace: egress.egress_namespace,
-                        egress_type: egress.egress_type,
-                        argument: egress.argument.map(plain),
-                    })
-                    .collect(),
+        Response::Completed(result) => from_function::Response::InvocationResult(from_function::InvocationResponse {
+            state_mutations: result.state_mutations.into_iter().map(mutation).collect(),
+            outgoing_messages: result
+                .outgoing_messages
+                .into_iter()
+                .map(|message| from_function::Invocation {
+                    target: message.target.map(wire_address),
+                    argument: message.argument.map(argument),
+                })
+                .collect(),
+            delayed_invocations: result
+                .delayed_invocations
+                .into_iter()
+                .map(|delayed| from_function::DelayedInvocation {
+                    delay_in_ms: delayed.delay_in_ms,
+                    target: delayed.target.map(wire_address),
+                    argument: delayed.argument.map(argument),
+                    is_cancellation_request: delayed.is_cancellation_request,
+                    cancellation_token: delayed.cancellation_token,
+                })
+                .collect(),
+            outgoing_egresses: result
+                .outgoing_egresses
+                .into_iter()
+                .map(|egress| from_function::EgressMessage {
+                    egress_namespace: egress.egress_namespace,
+                    egress_type: egress.egress_type,
+                    argument: egress.argument.map(plain),
+                })
+                .collect(),
+        }),
+        Response::Incomplete(missing) => {
+            from_function::Response::IncompleteInvocationContext(from_function::IncompleteInvocationContext {
+                missing_values: missing.into_iter().map(spec).collect(),
             })
         }
-        Response::Incomplete(missing) => from_function::Response::IncompleteInvocationContext(
-            from_function::IncompleteInvocationContext {
-                missing_values: missing.into_iter().map(spec).collect(),
-            },
-        ),
     };
-    reqreply::FromFunction {
-        response: Some(response),
-    }
+    reqreply::FromFunction { response: Some(response) }
 }
 
 fn mutation(mutation: response::PersistedValueMutation) -> from_function::PersistedValueMutation {
@@ -176,22 +172,16 @@ fn mutation(mutation: response::PersistedValueMutation) -> from_function::Persis
 fn spec(spec: response::PersistedValueSpec) -> from_function::PersistedValueSpec {
     from_function::PersistedValueSpec {
         state_name: spec.state_name,
-        expiration_spec: spec
-            .expiration_spec
-            .map(|expiration| from_function::ExpirationSpec {
-                mode: expiration.mode,
-                expire_after_millis: expiration.expire_after_millis,
-            }),
+        expiration_spec: spec.expiration_spec.map(|expiration| from_function::ExpirationSpec {
+            mode: expiration.mode,
+            expire_after_millis: expiration.expire_after_millis,
+        }),
         type_typename: spec.type_typename,
     }
 }
 
 fn wire_address(address: response::WireAddress) -> reqreply::Address {
-    reqreply::Address {
-        namespace: address.namespace,
-        r#type: address.r#type,
-        id: address.id,
-    }
+    reqreply::Address { namespace: address.namespace, r#type: address.r#type, id: address.id }
 }
 
 fn plain(value: response::TypedValue) -> reqreply::TypedValue {
@@ -211,18 +201,11 @@ fn argument(bytes: Bytes) -> reqreply::TypedValue {
 /// What the generated types read, without what our reader leaves out on purpose: no arm means an empty result, and state
 /// values and egress records have no metadata.
 fn normal(mut message: reqreply::FromFunction) -> reqreply::FromFunction {
-    let response = message
-        .response
-        .get_or_insert_with(|| from_function::Response::InvocationResult(Default::default()));
+    let response =
+        message.response.get_or_insert_with(|| from_function::Response::InvocationResult(Default::default()));
     if let from_function::Response::InvocationResult(result) = response {
-        let states = result
-            .state_mutations
-            .iter_mut()
-            .map(|mutation| &mut mutation.state_value);
-        let records = result
-            .outgoing_egresses
-            .iter_mut()
-            .map(|egress| &mut egress.argument);
+        let states = result.state_mutations.iter_mut().map(|mutation| &mut mutation.state_value);
+        let records = result.outgoing_egresses.iter_mut().map(|egress| &mut egress.argument);
         for value in states.chain(records).flatten() {
             value.metadata.clear();
         }
@@ -237,10 +220,7 @@ fn encode(batch: &to_function::InvocationBatchRequest) -> Bytes {
         .iter()
         .map(|state| State {
             name: &state.state_name,
-            value: state
-                .state_value
-                .as_ref()
-                .map(|value| (value.typename.as_str(), &value.value)),
+            value: state.state_value.as_ref().map(|value| (value.typename.as_str(), &value.value)),
         })
         .collect();
     let invocations: Vec<_> = batch
@@ -248,27 +228,16 @@ fn encode(batch: &to_function::InvocationBatchRequest) -> Bytes {
         .iter()
         .map(|invocation| {
             let argument = invocation.argument.as_ref().expect("an argument");
-            (
-                invocation.caller.as_ref().map(address_of),
-                Bytes::from(argument.encode_to_vec()),
-            )
+            (invocation.caller.as_ref().map(address_of), Bytes::from(argument.encode_to_vec()))
         })
         .collect();
-    let invocations: Vec<_> = invocations
-        .iter()
-        .map(|(caller, argument)| Invocation {
-            caller: caller.as_ref(),
-            argument,
-        })
-        .collect();
+    let invocations: Vec<_> =
+        invocations.iter().map(|(caller, argument)| Invocation { caller: caller.as_ref(), argument }).collect();
     request::encode(&target, &states, &invocations)
 }
 
 fn address_of(address: &reqreply::Address) -> Address {
-    Address::new(
-        TypeName::new(&address.namespace, &address.r#type),
-        address.id.as_str(),
-    )
+    Address::new(TypeName::new(&address.namespace, &address.r#type), address.id.as_str())
 }
 
 /// Message fields around bytes, the outermost number first.
@@ -285,42 +254,26 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 fn value_bytes() -> impl Strategy<Value = Bytes> {
-    prop_oneof![
-        Just(Vec::new()),
-        vec(any::<u8>(), 0..12),
-        vec(any::<u8>(), 120..140),
-        vec(Just(7), 16_300..16_400)
-    ]
-    .prop_map(Bytes::from)
+    prop_oneof![Just(Vec::new()), vec(any::<u8>(), 0..12), vec(any::<u8>(), 120..140), vec(Just(7), 16_300..16_400)]
+        .prop_map(Bytes::from)
 }
 
 fn address() -> impl Strategy<Value = reqreply::Address> {
-    (text(), text(), text()).prop_map(|(namespace, r#type, id)| reqreply::Address {
-        namespace,
-        r#type,
-        id,
-    })
+    (text(), text(), text()).prop_map(|(namespace, r#type, id)| reqreply::Address { namespace, r#type, id })
 }
 
 fn metadata() -> impl Strategy<Value = reqreply::typed_value::Metadata> {
-    (text(), value_bytes(), any::<bool>()).prop_map(|(key, value, has_value)| {
-        reqreply::typed_value::Metadata {
-            key,
-            value,
-            has_value,
-        }
+    (text(), value_bytes(), any::<bool>()).prop_map(|(key, value, has_value)| reqreply::typed_value::Metadata {
+        key,
+        value,
+        has_value,
     })
 }
 
 fn typed_value() -> impl Strategy<Value = reqreply::TypedValue> {
-    (text(), any::<bool>(), value_bytes(), vec(metadata(), 0..3)).prop_map(
-        |(typename, has_value, value, metadata)| reqreply::TypedValue {
-            typename,
-            has_value,
-            value,
-            metadata,
-        },
-    )
+    (text(), any::<bool>(), value_bytes(), vec(metadata(), 0..3)).prop_map(|(typename, has_value, value, metadata)| {
+        reqreply::TypedValue { typename, has_value, value, metadata }
+    })
 }
 
 fn batch() -> impl Strategy<Value = to_function::InvocationBatchRequest> {
@@ -330,62 +283,39 @@ fn batch() -> impl Strategy<Value = to_function::InvocationBatchRequest> {
         value,
         metadata: Vec::new(),
     });
-    let state = (text(), option::of(value)).prop_map(|(state_name, state_value)| {
-        to_function::PersistedValue {
-            state_name,
-            state_value,
-        }
-    });
-    let invocation = (option::of(address()), typed_value()).prop_map(|(caller, argument)| {
-        to_function::Invocation {
-            caller,
-            argument: Some(argument),
-        }
-    });
+    let state = (text(), option::of(value))
+        .prop_map(|(state_name, state_value)| to_function::PersistedValue { state_name, state_value });
+    let invocation = (option::of(address()), typed_value())
+        .prop_map(|(caller, argument)| to_function::Invocation { caller, argument: Some(argument) });
     (address(), vec(state, 0..4), vec(invocation, 0..4)).prop_map(|(target, state, invocations)| {
-        to_function::InvocationBatchRequest {
-            target: Some(target),
-            state,
-            invocations,
-        }
+        to_function::InvocationBatchRequest { target: Some(target), state, invocations }
     })
 }
 
 fn answer() -> impl Strategy<Value = reqreply::FromFunction> {
-    let result = (
-        vec(any_mutation(), 0..3),
-        vec(any_invocation(), 0..3),
-        vec(any_delayed(), 0..3),
-        vec(any_egress(), 0..3),
-    )
-        .prop_map(
-            |(state_mutations, outgoing_messages, delayed_invocations, outgoing_egresses)| {
+    let result =
+        (vec(any_mutation(), 0..3), vec(any_invocation(), 0..3), vec(any_delayed(), 0..3), vec(any_egress(), 0..3))
+            .prop_map(|(state_mutations, outgoing_messages, delayed_invocations, outgoing_egresses)| {
                 from_function::Response::InvocationResult(from_function::InvocationResponse {
                     state_mutations,
                     outgoing_messages,
                     delayed_invocations,
                     outgoing_egresses,
                 })
-            },
-        );
+            });
     let incomplete = vec(any_spec(), 0..3).prop_map(|missing_values| {
-        from_function::Response::IncompleteInvocationContext(
-            from_function::IncompleteInvocationContext { missing_values },
-        )
+        from_function::Response::IncompleteInvocationContext(from_function::IncompleteInvocationContext {
+            missing_values,
+        })
     });
-    let response =
-        prop_oneof![1 => Just(None), 8 => result.prop_map(Some), 4 => incomplete.prop_map(Some)];
+    let response = prop_oneof![1 => Just(None), 8 => result.prop_map(Some), 4 => incomplete.prop_map(Some)];
     response.prop_map(|response| reqreply::FromFunction { response })
 }
 
 fn any_mutation() -> impl Strategy<Value = from_function::PersistedValueMutation> {
-    (any::<i32>(), text(), option::of(typed_value())).prop_map(
-        |(mutation_type, state_name, state_value)| from_function::PersistedValueMutation {
-            mutation_type,
-            state_name,
-            state_value,
-        },
-    )
+    (any::<i32>(), text(), option::of(typed_value())).prop_map(|(mutation_type, state_name, state_value)| {
+        from_function::PersistedValueMutation { mutation_type, state_name, state_value }
+    })
 }
 
 fn any_invocation() -> impl Strategy<Value = from_function::Invocation> {
@@ -394,50 +324,31 @@ fn any_invocation() -> impl Strategy<Value = from_function::Invocation> {
 }
 
 fn any_delayed() -> impl Strategy<Value = from_function::DelayedInvocation> {
-    (
-        any::<i64>(),
-        option::of(address()),
-        option::of(typed_value()),
-        any::<bool>(),
-        text(),
+    (any::<i64>(), option::of(address()), option::of(typed_value()), any::<bool>(), text()).prop_map(
+        |(delay_in_ms, target, argument, is_cancellation_request, cancellation_token)| {
+            from_function::DelayedInvocation {
+                delay_in_ms,
+                target,
+                argument,
+                is_cancellation_request,
+                cancellation_token,
+            }
+        },
     )
-        .prop_map(
-            |(delay_in_ms, target, argument, is_cancellation_request, cancellation_token)| {
-                from_function::DelayedInvocation {
-                    delay_in_ms,
-                    target,
-                    argument,
-                    is_cancellation_request,
-                    cancellation_token,
-                }
-            },
-        )
 }
 
 fn any_egress() -> impl Strategy<Value = from_function::EgressMessage> {
-    (text(), text(), option::of(typed_value())).prop_map(
-        |(egress_namespace, egress_type, argument)| from_function::EgressMessage {
-            egress_namespace,
-            egress_type,
-            argument,
-        },
-    )
+    (text(), text(), option::of(typed_value())).prop_map(|(egress_namespace, egress_type, argument)| {
+        from_function::EgressMessage { egress_namespace, egress_type, argument }
+    })
 }
 
 fn any_spec() -> impl Strategy<Value = from_function::PersistedValueSpec> {
-    let expiration = (any::<i32>(), any::<i64>()).prop_map(|(mode, expire_after_millis)| {
-        from_function::ExpirationSpec {
-            mode,
-            expire_after_millis,
-        }
-    });
-    (text(), option::of(expiration), text()).prop_map(
-        |(state_name, expiration_spec, type_typename)| from_function::PersistedValueSpec {
-            state_name,
-            expiration_spec,
-            type_typename,
-        },
-    )
+    let expiration = (any::<i32>(), any::<i64>())
+        .prop_map(|(mode, expire_after_millis)| from_function::ExpirationSpec { mode, expire_after_millis });
+    (text(), option::of(expiration), text()).prop_map(|(state_name, expiration_spec, type_typename)| {
+        from_function::PersistedValueSpec { state_name, expiration_spec, type_typename }
+    })
 }
 
 /// One way in which bytes go wrong.

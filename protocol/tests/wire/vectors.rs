@@ -11,11 +11,8 @@ use serde_json::Value;
 
 /// The vectors of a file.
 pub fn load(file: &str) -> Vec<Value> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("vectors")
-        .join(file);
-    let text = std::fs::read_to_string(&path)
-        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors").join(file);
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -32,10 +29,7 @@ pub fn bytes(value: &Value) -> Bytes {
             if index % 2 == 1 {
                 out.extend_from_slice(part.as_bytes());
             } else {
-                out.extend(
-                    part.split_whitespace()
-                        .map(|byte| u8::from_str_radix(byte, 16).expect("hex")),
-                );
+                out.extend(part.split_whitespace().map(|byte| u8::from_str_radix(byte, 16).expect("hex")));
             }
         }
     }
@@ -98,38 +92,30 @@ pub fn response(twin: &Value) -> response::Response {
     }
     let result = &twin["invocation_result"];
     response::Response::Completed(response::InvocationResponse {
-        state_mutations: list(&result["state_mutations"], |twin| {
-            response::PersistedValueMutation {
-                mutation_type: match twin["mutation_type"].as_str() {
-                    None => response::MUTATION_DELETE,
-                    Some("MODIFY") => response::MUTATION_MODIFY,
-                    Some(other) => panic!("unknown mutation {other}"),
-                },
-                state_name: text(&twin["state_name"]),
-                state_value: optional(&twin["state_value"], typed_value),
-            }
+        state_mutations: list(&result["state_mutations"], |twin| response::PersistedValueMutation {
+            mutation_type: match twin["mutation_type"].as_str() {
+                None => response::MUTATION_DELETE,
+                Some("MODIFY") => response::MUTATION_MODIFY,
+                Some(other) => panic!("unknown mutation {other}"),
+            },
+            state_name: text(&twin["state_name"]),
+            state_value: optional(&twin["state_value"], typed_value),
         }),
-        outgoing_messages: list(&result["outgoing_messages"], |twin| {
-            response::OutgoingMessage {
-                target: optional(&twin["target"], wire_address),
-                argument: optional(&twin["argument"], encoded_typed_value),
-            }
+        outgoing_messages: list(&result["outgoing_messages"], |twin| response::OutgoingMessage {
+            target: optional(&twin["target"], wire_address),
+            argument: optional(&twin["argument"], encoded_typed_value),
         }),
-        delayed_invocations: list(&result["delayed_invocations"], |twin| {
-            response::DelayedInvocation {
-                delay_in_ms: number(&twin["delay_in_ms"]),
-                target: optional(&twin["target"], wire_address),
-                argument: optional(&twin["argument"], encoded_typed_value),
-                is_cancellation_request: flag(&twin["is_cancellation_request"]),
-                cancellation_token: text(&twin["cancellation_token"]),
-            }
+        delayed_invocations: list(&result["delayed_invocations"], |twin| response::DelayedInvocation {
+            delay_in_ms: number(&twin["delay_in_ms"]),
+            target: optional(&twin["target"], wire_address),
+            argument: optional(&twin["argument"], encoded_typed_value),
+            is_cancellation_request: flag(&twin["is_cancellation_request"]),
+            cancellation_token: text(&twin["cancellation_token"]),
         }),
-        outgoing_egresses: list(&result["outgoing_egresses"], |twin| {
-            response::EgressMessage {
-                egress_namespace: text(&twin["egress_namespace"]),
-                egress_type: text(&twin["egress_type"]),
-                argument: optional(&twin["argument"], typed_value),
-            }
+        outgoing_egresses: list(&result["outgoing_egresses"], |twin| response::EgressMessage {
+            egress_namespace: text(&twin["egress_namespace"]),
+            egress_type: text(&twin["egress_type"]),
+            argument: optional(&twin["argument"], typed_value),
         }),
     })
 }
@@ -159,9 +145,5 @@ fn typed_value(twin: &Value) -> response::TypedValue {
 }
 
 fn wire_address(twin: &Value) -> response::WireAddress {
-    response::WireAddress {
-        namespace: text(&twin["namespace"]),
-        r#type: text(&twin["type"]),
-        id: text(&twin["id"]),
-    }
+    response::WireAddress { namespace: text(&twin["namespace"]), r#type: text(&twin["type"]), id: text(&twin["id"]) }
 }
