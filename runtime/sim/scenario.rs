@@ -1,0 +1,160 @@
+//! What a seed chose: limits, fault rates, and the tree of work behind each event.
+//!
+//! An event carries the number of a node. Whoever runs a node notes its number in the state of its address, then does what
+//! the node says: messages to other addresses, which carry the numbers of its children, and records for a lane.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use millpond_engine::{EndpointConfig, EngineConfig, FunctionPattern, LaneName, Limits};
+use millpond_protocol::{Address, TypeName};
+
+/// One invocation of the workload.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    /// Which address runs it.
+    pub(crate) address: usize,
+    /// Messages that it sends, in order.
+    pub(crate) children: Vec<u64>,
+    /// Lanes that it writes its number to, in order.
+    pub(crate) records: Vec<u32>,
+    /// The event it descends from.
+    pub(crate) root: u64,
+}
+
+/// Everything that a seed decides before the first step.
+#[derive(Debug)]
+pub(crate) struct Scenario {
+    pub(crate) config: EngineConfig,
+    pub(crate) addresses: Vec<Address>,
+    pub(crate) nodes: Vec<Node>,
+    /// The nodes that come from outside.
+    pub(crate) roots: Vec<u64>,
+    pub(crate) faults: Faults,
+    /// Steps after which faults end.
+    pub(crate) faulty_steps: u32,
+}
+
+/// Chances in a thousand, per occasion.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Faults {
+    pub(crate) crash: u32,
+    pub(crate) reply_lost: u32,
+    pub(crate) reply_rejected: u32,
+    pub(crate) reply_repeated: u32,
+    pub(crate) batch_rejected: u32,
+    pub(crate) clock_jump: u32,
+    pub(crate) commit_slow: u32,
+    pub(crate) load_slow: u32,
+    pub(crate) key_share: u32,
+    pub(crate) free: u32,
+}
+
+const NAMESPACE: &str = "sim";
+
+impl Scenario {
+    pub(crate) fn new(random: &mut fastrand::Rng) -> Scenario {
+        let functions: Vec<TypeName> =
+            (0..random.usize(1..4)).map(|n| TypeName::new(NAMESPACE, &format!("f{n}"))).collect();
+        let ids = random.usize(1..8);
+        let addresses: Vec<Address> =
+            functions.iter().flat_map(|f| (0..ids).map(|id| Address::new(f.clone(), id.to_string()))).collect();
+        let lanes = random.u32(1..3);
+        let mut scenario = Scenario {
+            config: config(random, lanes),
+            addresses,
+            nodes: Vec::new(),
+            roots: Vec::new(),
+            faults: faults(random),
+            faulty_steps: random.u32(200..2000),
+        };
+        for _ in 0..random.usize(1..60) {
+            let root = scenario.nodes.len() as u64;
+            let depth = random.u32(0..4);
+            scenario.grow(random, depth, root, lanes);
+            scenario.roots.push(root);
+        }
+        scenario
+    }
+
+    /// Adds a node with its descendants; its number is the next one.
+    fn grow(&mut self, random: &mut fastrand::Rng, depth: u32, root: u64, lanes: u32) -> u64 {
+        let number = self.nodes.len() as u64;
+        let records = (0..random.u32(0..3)).map(|_| random.u32(0..lanes)).collect();
+        self.nodes.push(Node { address: random.usize(0..self.addresses.len()), children: Vec::new(), records, root });
+        if depth > 0 {
+            let children = (0..random.u32(0..4)).map(|_| self.grow(random, depth - 1, root, lanes)).collect();
+            self.nodes[number as usize].children = children;
+        }
+        number
+    }
+
+    pub(crate) fn node(&self, number: u64) -> &Node {
+        &self.nodes[number as usize]
+    }
+
+    pub(crate) fn target(&self, number: u64) -> Address {
+        self.addresses[self.node(number).address].clone()
+    }
+}
+
+/// The argument of a node's invocation.
+pub(crate) fn argument(number: u64) -> Bytes {
+    Bytes::copy_from_slice(&number.to_be_bytes())
+}
+
+/// The node that an argument names.
+pub(crate) fn number(argument: &[u8]) -> u64 {
+    u64::from_be_bytes(argument.try_into().expect("arguments are written by this file"))
+}
+
+fn config(random: &mut fastrand::Rng, lanes: u32) -> EngineConfig {
+    let small = |random: &mut fastrand::Rng, small: usize, large: usize| if random.bool() { small } else { large };
+    let limits = Limits {
+        calls_in_flight: random.usize(1..20),
+        pending_bytes: small(random, 600, 1 << 20),
+        cache_bytes: small(random, 0, 1 << 20),
+        checkpoint_bytes: small(random, 200, 1 << 20),
+        checkpoint_age_ms: random.u64(1..2000),
+        batch_bytes: small(random, 250, 1 << 20),
+        lane_records: small(random, 5, 1 << 20) as u64,
+        // Two generations hold all keys of a run, so that no repetition may count twice.
+        idempotency_keys: small(random, 60, 1 << 20) as u64,
+        parked_ms: random.u64(100..5000),
+        restore_window: random.usize(1..10),
+        ..Limits::default()
+    };
+    let endpoint = EndpointConfig {
+        functions: FunctionPattern::Namespace(NAMESPACE.to_owned()),
+        max_num_batch_requests: None,
+        call_ms: random.u64(1..3000),
+    };
+    let egress = TypeName::new(NAMESPACE, "egress");
+    EngineConfig {
+        endpoints: vec![endpoint],
+        lanes: (0..lanes).map(|n| LaneName { egress: egress.clone(), part: n.to_string() }).collect(),
+        limits,
+        hash_seed: random.u64(..),
+    }
+}
+
+fn faults(random: &mut fastrand::Rng) -> Faults {
+    let mut chance = |most: u32| if random.bool() { random.u32(0..most) } else { 0 };
+    Faults {
+        crash: chance(20),
+        reply_lost: chance(300),
+        reply_rejected: chance(200),
+        reply_repeated: chance(200),
+        batch_rejected: chance(500),
+        clock_jump: chance(20),
+        commit_slow: chance(500),
+        load_slow: chance(500),
+        key_share: 1000 - chance(1000),
+        free: chance(300),
+    }
+}
+
+/// The names of the two states that the function keeps.
+pub(crate) fn state_names() -> [Arc<str>; 2] {
+    ["log".into(), "last".into()]
+}
