@@ -51,7 +51,7 @@ pub enum Write {
         /// What it is now.
         value: Option<StateValue>,
     },
-    /// An invocation waits for its address, or is being run right now.
+    /// An invocation waits for its address, or is being run right now. Written once for a sequence number, ever.
     Pending {
         /// Its target.
         address: Address,
@@ -60,7 +60,7 @@ pub enum Write {
         /// The invocation.
         invocation: Invocation,
     },
-    /// An invocation that an earlier checkpoint holds has run.
+    /// An invocation that an earlier checkpoint holds has run. Written once for a sequence number, ever.
     Finished {
         /// Its target.
         address: Address,
@@ -74,7 +74,8 @@ pub enum Write {
         /// Listed or not.
         listed: bool,
     },
-    /// Records for the outside, numbered from `first` on.
+    /// Records for the outside, numbered from `first` on, which is where the lane stood. At most one for a lane, and with
+    /// the lane's own [`Write::Lane`].
     Outbox {
         /// Their lane.
         lane: LaneId,
@@ -91,7 +92,7 @@ pub enum Write {
         first: u64,
         /// The next one to be given out.
         next: u64,
-        /// `first` as the checkpoint before had it: entries from there on are to be removed.
+        /// `first` as the checkpoint before had it: entries from there up to `first` are to be removed.
         first_before: u64,
     },
     /// An event was taken in under this key.

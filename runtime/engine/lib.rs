@@ -35,10 +35,12 @@
 //! [`Engine`] (`engine.rs`) is the table of contents. `ingest.rs` lets events in, `cell.rs` is one address in memory,
 //! `dispatch.rs` decides what is called, `apply.rs` applies an answer, `failure.rs` decides what happens without one,
 //! `seal.rs` cuts checkpoints. The data that crosses the border is in `input.rs`, `output.rs`, `checkpoint.rs`, `load.rs`.
+//! `accept.rs`, `place.rs` and `memory.rs` are no part of the engine: they are what its ledgers share.
 //!
 //! # Deliberately not here yet
 //! Delayed messages and expiry: an answer that asks for them is rejected with a code of its own, whole, without effect.
 
+mod accept;
 mod apply;
 mod cell;
 mod checkpoint;
@@ -53,11 +55,14 @@ mod input;
 mod keygroup;
 mod lane;
 mod load;
+mod memory;
 mod output;
+mod place;
 mod reply;
 mod seal;
 mod view;
 
+pub use accept::{Lanes, MovedLane, NEW_LANE, Refused, moved_lanes};
 pub use checkpoint::{Checkpoint, IdempotencyEntry, Invocation, Meta, Restored, StateValue, Write};
 pub use config::{EndpointConfig, EngineConfig, FunctionPattern, LaneName, Limits};
 pub use engine::Engine;
@@ -66,7 +71,9 @@ pub use function::FunctionMetrics;
 pub use input::{Event, IdempotencyKey, Input};
 pub use keygroup::{KEY_GROUPS, key_group};
 pub use load::{Load, Loaded};
+pub use memory::MemoryLedger;
 pub use output::{Answer, Call, CallState, Notice, Output};
+pub use place::Place;
 pub use reply::{Effects, EgressRecord, Expiration, Message, Mutation, Rejection, Reply, StateSpec};
 pub use view::{AddressView, CallView, FailureView, Metrics};
 

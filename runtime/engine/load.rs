@@ -15,7 +15,8 @@ use crate::{IdempotencyEntry, Invocation, Sequence, StateValue};
 pub enum Load {
     /// Everything about one address.
     Address(Address),
-    /// Addresses with pending invocations, in key order, behind `after`.
+    /// Addresses with pending invocations, in the order of [`Place`](crate::Place), behind `after`, which need not be
+    /// listed any more.
     Pending {
         /// The last one of the page before.
         after: Option<Address>,
@@ -38,7 +39,8 @@ pub enum Loaded {
     Address {
         /// Which one.
         address: Address,
-        /// All its state values, declared or not, by name.
+        /// All its state values, declared or not, by name, in byte order. States and pending invocations are of one
+        /// checkpoint: never an older state with the invocation that changed it gone.
         states: Vec<(Arc<str>, StateValue)>,
         /// Its pending invocations, in order.
         pending: Vec<(Sequence, Invocation)>,
