@@ -4,8 +4,10 @@
 //! and records of the outbox. Who owns the state: the ledger, once [`Ledger::commit`] has returned. Order of effects: a
 //! commit returns when its bytes are synced; nothing that can be seen outside may happen before.
 
+pub mod keys;
 pub mod local;
 pub mod memory;
+pub mod records;
 
 use std::path::PathBuf;
 
