@@ -4,17 +4,26 @@
 //! and records of the outbox. Who owns the state: the ledger, once [`Ledger::commit`] has returned. Order of effects: a
 //! commit returns when its bytes are synced; nothing that can be seen outside may happen before.
 
+pub mod keys;
 pub mod local;
 pub mod memory;
+pub mod records;
+
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use millpond_engine::{Checkpoint, LaneName, Load, Loaded, Restored};
+use millpond_engine::{Checkpoint, LaneName, Load, Loaded, Refused, Restored, StateSpec};
+use millpond_protocol::TypeName;
+
+pub use local::LocalLedger;
+pub use memory::SharedMemoryLedger;
 
 /// The durable half of the runtime. All methods block; drivers call them from threads of their own.
 ///
-/// An implementation passes the suite in `conformance.rs`.
+/// An implementation passes the suite in `tests/conformance.rs`.
 pub trait Ledger: Send + Sync {
     /// What the last durable checkpoint says of the engine's own variables.
     ///
@@ -28,7 +37,9 @@ pub trait Ledger: Send + Sync {
     /// `lanes` are the names behind the checkpoint's lane numbers.
     ///
     /// # Errors
-    /// [`LedgerError`] when the disk refuses: nothing of the checkpoint is visible then, or all of it.
+    /// [`LedgerError::Refused`] when the checkpoint breaks a promise of the engine: nothing has changed, and a retry is of
+    /// no use. Another [`LedgerError`] when the disk refuses: nothing of the checkpoint is visible then; a ledger that is
+    /// opened afterwards has nothing of it or all of it.
     fn commit(&self, checkpoint: &Checkpoint, lanes: &[LaneName]) -> Result<(), LedgerError>;
 
     /// Reads what the engine asked for, from durable checkpoints only.
@@ -51,6 +62,12 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     /// [`LedgerError`] when they cannot be read.
     fn lane(&self, lane: &LaneName) -> Result<(u64, u64), LedgerError>;
+
+    /// All state specs that functions ever declared here, by function type and name of the state.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when they cannot be read.
+    fn specs(&self) -> Result<Vec<(TypeName, StateSpec)>, LedgerError>;
 }
 
 /// What a ledger could not do.
@@ -95,14 +112,9 @@ pub enum LedgerError {
     /// A stored record cannot be read.
     #[error("a ledger record cannot be read: {0}")]
     Corrupt(String),
-    /// A checkpoint came out of order: a broken promise of the caller.
-    #[error("checkpoint {found} was to be made durable, but {expected} comes next")]
-    OutOfOrder {
-        /// The number that came.
-        found: u64,
-        /// The number that should have come.
-        expected: u64,
-    },
+    /// A checkpoint was not taken: a broken promise of the engine.
+    #[error(transparent)]
+    Refused(#[from] Refused),
 }
 
 impl LedgerError {
@@ -112,9 +124,10 @@ impl LedgerError {
             LedgerError::Directory { .. } => "MP5001",
             LedgerError::InUse { .. } => "MP5002",
             LedgerError::NewerFormat { .. } => "MP5003",
+            LedgerError::Storage { source, .. } if source.kind() == rocksdb::ErrorKind::Corruption => "MP5005",
             LedgerError::Storage { .. } => "MP5004",
             LedgerError::Corrupt(_) => "MP5005",
-            LedgerError::OutOfOrder { .. } => "MP5006",
+            LedgerError::Refused(_) => "MP5006",
         }
     }
 }

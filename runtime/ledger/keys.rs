@@ -1,0 +1,495 @@
+//! Keys of the ledger: what they are made of, and their order.
+//!
+//! ```text
+//! key      = group kind part*
+//! group    = u16, big endian: the key group of the id, or FFFF for what belongs to no address
+//! kind     = u8, see `Kind`; no number is used twice, in either column family
+//! text     = length bytes; the length is one byte up to 254, else FF and a u32, big endian
+//! address  = text(namespace) text(name) text(id)
+//! lane     = text(egress namespace) text(egress name) text(part)
+//! sequence = u64, big endian
+//!
+//! family  kind                key behind group and kind
+//! values  10 state            address, name of the state (to the end of the key)
+//! queues  20 listed           address
+//! queues  21 pending          address, sequence
+//! queues  80 meta             -
+//! queues  81 chain            -
+//! queues  82 lane             lane
+//! queues  83 outbox           lane, sequence of the first record in it
+//! queues  84 idempotency      generation (u64, big endian), key (to the end of the key)
+//! queues  85 spec             text(namespace) text(name) of the function, name of the state (to the end of the key)
+//! ```
+//!
+//! A length stands in front of each text, so no address is a prefix of another one and everything that belongs to one
+//! address is one exact range. The order of two addresses is that of their key groups, then namespace, name and id, of
+//! which the shorter comes first and equally long ones are in byte order: the order of [`Place`](millpond_engine::Place).
+//! This layout is part of the format of the directory. It grows by new kinds; what is here does not change.
+
+use std::fmt;
+
+use millpond_engine::{LaneName, Sequence, key_group};
+use millpond_protocol::{Address, TypeName};
+
+/// The group of what belongs to no address. Key groups are below.
+pub const NO_GROUP: u16 = 0xffff;
+
+/// What a key is for: its third byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// A state value.
+    State = 0x10,
+    /// The address has pending invocations.
+    Listed = 0x20,
+    /// A pending invocation.
+    Pending = 0x21,
+    /// The engine's own variables.
+    Meta = 0x80,
+    /// The last checkpoint's number and checksums.
+    Chain = 0x81,
+    /// How far a lane has come.
+    Lane = 0x82,
+    /// The records that one checkpoint added to one lane.
+    Outbox = 0x83,
+    /// An idempotency key.
+    Idempotency = 0x84,
+    /// A state that a function type declared.
+    Spec = 0x85,
+}
+
+/// The key of the engine's own variables.
+pub const META: &[u8] = &[0xff, 0xff, Kind::Meta as u8];
+
+/// The key of the last checkpoint's number and checksums.
+pub const CHAIN: &[u8] = &[0xff, 0xff, Kind::Chain as u8];
+
+/// What all keys of lanes begin with.
+pub const LANES: &[u8] = &[0xff, 0xff, Kind::Lane as u8];
+
+/// What all keys of specs begin with.
+pub const SPECS: &[u8] = &[0xff, 0xff, Kind::Spec as u8];
+
+/// Makes keys, one at a time, in memory that is used again.
+#[derive(Debug, Default)]
+pub struct KeyBuffer(Vec<u8>);
+
+impl KeyBuffer {
+    /// The key of a state value.
+    pub fn state(&mut self, address: &Address, name: &str) -> &[u8] {
+        self.of_address(Kind::State, address);
+        self.0.extend_from_slice(name.as_bytes());
+        &self.0
+    }
+
+    /// What the keys of all state values of an address begin with, and no other key.
+    pub fn states(&mut self, address: &Address) -> &[u8] {
+        self.of_address(Kind::State, address);
+        &self.0
+    }
+
+    /// The key that lists an address.
+    pub fn listed(&mut self, address: &Address) -> &[u8] {
+        self.of_address(Kind::Listed, address);
+        &self.0
+    }
+
+    /// What the keys that list an address of this key group begin with.
+    pub fn listed_in(&mut self, group: u16) -> &[u8] {
+        self.begin(group, Kind::Listed);
+        &self.0
+    }
+
+    /// The key of a pending invocation.
+    pub fn pending(&mut self, address: &Address, sequence: Sequence) -> &[u8] {
+        self.of_address(Kind::Pending, address);
+        self.0.extend_from_slice(&sequence.to_be_bytes());
+        &self.0
+    }
+
+    /// What the keys of all pending invocations of an address begin with.
+    pub fn pendings(&mut self, address: &Address) -> &[u8] {
+        self.of_address(Kind::Pending, address);
+        &self.0
+    }
+
+    /// The key of a lane.
+    pub fn lane(&mut self, lane: &LaneName) -> &[u8] {
+        self.of_lane(Kind::Lane, lane);
+        &self.0
+    }
+
+    /// The key of the records that begin with this sequence number.
+    pub fn outbox(&mut self, lane: &LaneName, first: u64) -> &[u8] {
+        self.of_lane(Kind::Outbox, lane);
+        self.0.extend_from_slice(&first.to_be_bytes());
+        &self.0
+    }
+
+    /// What the keys of all records of a lane begin with.
+    pub fn outbox_of(&mut self, lane: &LaneName) -> &[u8] {
+        self.of_lane(Kind::Outbox, lane);
+        &self.0
+    }
+
+    /// The key of an idempotency key.
+    pub fn idempotency(&mut self, generation: u64, key: &str) -> &[u8] {
+        self.idempotency_in(generation);
+        self.0.extend_from_slice(key.as_bytes());
+        &self.0
+    }
+
+    /// What the keys of all idempotency keys of a generation begin with.
+    pub fn idempotency_in(&mut self, generation: u64) -> &[u8] {
+        self.begin(NO_GROUP, Kind::Idempotency);
+        self.0.extend_from_slice(&generation.to_be_bytes());
+        &self.0
+    }
+
+    /// The key of a declared state.
+    pub fn spec(&mut self, function: &TypeName, state: &str) -> &[u8] {
+        self.begin(NO_GROUP, Kind::Spec);
+        self.text(function.namespace());
+        self.text(function.name());
+        self.0.extend_from_slice(state.as_bytes());
+        &self.0
+    }
+
+    fn of_address(&mut self, kind: Kind, address: &Address) {
+        self.begin(key_group(&address.id), kind);
+        self.text(address.function.namespace());
+        self.text(address.function.name());
+        self.text(&address.id);
+    }
+
+    fn of_lane(&mut self, kind: Kind, lane: &LaneName) {
+        self.begin(NO_GROUP, kind);
+        self.text(lane.egress.namespace());
+        self.text(lane.egress.name());
+        self.text(&lane.part);
+    }
+
+    fn begin(&mut self, group: u16, kind: Kind) {
+        self.0.clear();
+        self.0.extend_from_slice(&group.to_be_bytes());
+        self.0.push(kind as u8);
+    }
+
+    fn text(&mut self, text: &str) {
+        match u8::try_from(text.len()) {
+            Ok(length) if length < LONG => self.0.push(length),
+            _ => {
+                let length = u32::try_from(text.len()).expect("limits keep names and ids far below 4 GiB");
+                self.0.push(LONG);
+                self.0.extend_from_slice(&length.to_be_bytes());
+            }
+        }
+        self.0.extend_from_slice(text.as_bytes());
+    }
+}
+
+/// The first byte of a length of four more bytes.
+const LONG: u8 = 0xff;
+
+/// The smallest key behind all that begin with `prefix`.
+pub fn end_of(prefix: &[u8]) -> Vec<u8> {
+    let mut end = prefix.to_vec();
+    while end.pop_if(|last| *last == 0xff).is_some() {}
+    if let Some(last) = end.last_mut() {
+        *last += 1;
+    }
+    end
+}
+
+/// Length of the part of a key that names the address, with group and kind; `None` for a key of no address.
+pub fn address_part(key: &[u8]) -> Option<usize> {
+    let mut rest = Rest(key);
+    if rest.u16()? == NO_GROUP {
+        return None;
+    }
+    rest.u8()?;
+    for _ in 0..3 {
+        rest.text_bytes()?;
+    }
+    Some(key.len() - rest.0.len())
+}
+
+/// A key, read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Key {
+    /// A state value.
+    State {
+        /// Whose.
+        address: Address,
+        /// Its name.
+        name: String,
+    },
+    /// The address has pending invocations.
+    Listed(Address),
+    /// A pending invocation.
+    Pending {
+        /// Its target.
+        address: Address,
+        /// Its place among those of the target.
+        sequence: Sequence,
+    },
+    /// The engine's own variables.
+    Meta,
+    /// The last checkpoint's number and checksums.
+    Chain,
+    /// How far a lane has come.
+    Lane(LaneName),
+    /// The records that one checkpoint added to one lane.
+    Outbox {
+        /// The lane.
+        lane: LaneName,
+        /// Sequence number of the first one.
+        first: u64,
+    },
+    /// An idempotency key.
+    Idempotency {
+        /// The generation it belongs to.
+        generation: u64,
+        /// The key.
+        key: String,
+    },
+    /// A state that a function type declared.
+    Spec {
+        /// The function type.
+        function: TypeName,
+        /// The state.
+        state: String,
+    },
+}
+
+impl Key {
+    /// Reads a key; `None` when it is not one of ours.
+    pub fn parse(bytes: &[u8]) -> Option<Key> {
+        let mut rest = Rest(bytes);
+        let group = rest.u16()?;
+        let kind = rest.u8()?;
+        let key = match kind {
+            _ if kind == Kind::State as u8 => Key::State { address: rest.address(group)?, name: rest.remainder()? },
+            _ if kind == Kind::Listed as u8 => Key::Listed(rest.address(group)?),
+            _ if kind == Kind::Pending as u8 => Key::Pending { address: rest.address(group)?, sequence: rest.u64()? },
+            _ if group != NO_GROUP => return None,
+            _ if kind == Kind::Meta as u8 => Key::Meta,
+            _ if kind == Kind::Chain as u8 => Key::Chain,
+            _ if kind == Kind::Lane as u8 => Key::Lane(rest.lane()?),
+            _ if kind == Kind::Outbox as u8 => Key::Outbox { lane: rest.lane()?, first: rest.u64()? },
+            _ if kind == Kind::Idempotency as u8 => {
+                Key::Idempotency { generation: rest.u64()?, key: rest.remainder()? }
+            }
+            _ if kind == Kind::Spec as u8 => Key::Spec { function: rest.typename()?, state: rest.remainder()? },
+            _ => return None,
+        };
+        rest.0.is_empty().then_some(key)
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Key::State { address, name } => write!(f, "state `{name}` of `{address}`"),
+            Key::Listed(address) => write!(f, "list entry of `{address}`"),
+            Key::Pending { address, sequence } => {
+                write!(f, "pending invocation {sequence} of `{address}`")
+            }
+            Key::Meta => f.write_str("variables of the engine"),
+            Key::Chain => f.write_str("number of the last checkpoint"),
+            Key::Lane(lane) => write!(f, "lane `{}` part `{}`", lane.egress, lane.part),
+            Key::Outbox { lane, first } => {
+                write!(f, "outbox records from {first} of lane `{}` part `{}`", lane.egress, lane.part)
+            }
+            Key::Idempotency { generation, key } => {
+                write!(f, "idempotency key `{key}` of generation {generation}")
+            }
+            Key::Spec { function, state } => write!(f, "spec of state `{state}` of `{function}`"),
+        }
+    }
+}
+
+/// A key for people to read, whatever its bytes are.
+pub fn describe(key: &[u8]) -> String {
+    match Key::parse(key) {
+        Some(key) => key.to_string(),
+        None => format!("unknown key {}", key.escape_ascii()),
+    }
+}
+
+/// What is left of a key that is being read.
+struct Rest<'a>(&'a [u8]);
+
+impl<'a> Rest<'a> {
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.take(N)?.try_into().ok()
+    }
+
+    fn u8(&mut self) -> Option<u8> {
+        self.array().map(|[byte]| byte)
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        self.array().map(u16::from_be_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_be_bytes)
+    }
+
+    fn text_bytes(&mut self) -> Option<&'a [u8]> {
+        let length = match self.u8()? {
+            LONG => usize::try_from(u32::from_be_bytes(self.array()?)).ok()?,
+            short => usize::from(short),
+        };
+        self.take(length)
+    }
+
+    fn text(&mut self) -> Option<&'a str> {
+        std::str::from_utf8(self.text_bytes()?).ok()
+    }
+
+    fn remainder(&mut self) -> Option<String> {
+        let text = std::str::from_utf8(self.0).ok()?;
+        self.0 = &[];
+        Some(text.to_owned())
+    }
+
+    fn typename(&mut self) -> Option<TypeName> {
+        Some(TypeName::new(self.text()?, self.text()?))
+    }
+
+    fn address(&mut self, group: u16) -> Option<Address> {
+        let address = Address::new(self.typename()?, self.text()?);
+        (key_group(&address.id) == group).then_some(address)
+    }
+
+    fn lane(&mut self) -> Option<LaneName> {
+        Some(LaneName { egress: self.typename()?, part: self.text()?.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use millpond_engine::Place;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn text() -> impl Strategy<Value = String> {
+        prop_oneof![
+            4 => "[a-c/]{0,4}",
+            2 => "\\PC{0,12}",
+            1 => (250_usize..260).prop_map(|length| "x".repeat(length)),
+        ]
+    }
+
+    fn typename() -> impl Strategy<Value = TypeName> {
+        (text(), text()).prop_map(|(namespace, name)| TypeName::new(&namespace, &name))
+    }
+
+    fn address() -> impl Strategy<Value = Address> {
+        (typename(), text()).prop_map(|(function, id)| Address::new(function, id))
+    }
+
+    fn lane() -> impl Strategy<Value = LaneName> {
+        (typename(), text()).prop_map(|(egress, part)| LaneName { egress, part })
+    }
+
+    proptest! {
+        /// What is written is what is read.
+        #[test]
+        fn keys_read_as_written(
+            address in address(), lane in lane(), function in typename(), name in text(), number: u64,
+        ) {
+            let mut key = KeyBuffer::default();
+            let parse = Key::parse;
+            prop_assert_eq!(
+                parse(key.state(&address, &name)),
+                Some(Key::State { address: address.clone(), name: name.clone() })
+            );
+            prop_assert_eq!(parse(key.listed(&address)), Some(Key::Listed(address.clone())));
+            prop_assert_eq!(
+                parse(key.pending(&address, number)),
+                Some(Key::Pending { address: address.clone(), sequence: number })
+            );
+            prop_assert_eq!(parse(key.lane(&lane)), Some(Key::Lane(lane.clone())));
+            prop_assert_eq!(
+                parse(key.outbox(&lane, number)),
+                Some(Key::Outbox { lane: lane.clone(), first: number })
+            );
+            prop_assert_eq!(
+                parse(key.idempotency(number, &name)),
+                Some(Key::Idempotency { generation: number, key: name.clone() })
+            );
+            prop_assert_eq!(
+                parse(key.spec(&function, &name)),
+                Some(Key::Spec { function: function.clone(), state: name.clone() })
+            );
+        }
+
+        /// A key of one address never begins with the prefix of another one; its own prefix is found in it.
+        #[test]
+        fn addresses_do_not_share_prefixes(a in address(), b in address(), name in text(), sequence: u64) {
+            let (mut one, mut other) = (KeyBuffer::default(), KeyBuffer::default());
+            prop_assert_eq!(one.state(&a, &name).starts_with(other.states(&b)), a == b);
+            prop_assert_eq!(one.pending(&a, sequence).starts_with(other.pendings(&b)), a == b);
+            let prefix = address_part(one.state(&a, &name));
+            prop_assert_eq!(prefix, Some(other.states(&a).len()));
+        }
+
+        /// The order of keys is the order of addresses, then that of sequence numbers.
+        #[test]
+        fn order_of_keys_is_order_of_places(a in address(), b in address(), m: u64, n: u64) {
+            let (mut one, mut other) = (KeyBuffer::default(), KeyBuffer::default());
+            let places = Place::new(a.clone()).cmp(&Place::new(b.clone()));
+            prop_assert_eq!(one.listed(&a).cmp(other.listed(&b)), places);
+            prop_assert_eq!(one.pending(&a, m).cmp(other.pending(&b, n)), places.then(m.cmp(&n)));
+        }
+
+        /// Nothing behind a prefix's end begins with it, and nothing that begins with it is behind.
+        #[test]
+        fn a_prefix_ends_where_it_says(prefix in prop::collection::vec(any::<u8>(), 1..6), key in prop::collection::vec(any::<u8>(), 0..8)) {
+            prop_assume!(prefix[0] != 0xff);
+            let inside = key >= prefix && key < end_of(&prefix);
+            prop_assert_eq!(inside, key.starts_with(&prefix));
+        }
+
+        /// Foreign bytes are no key, or one that is written back the same way; they never panic.
+        #[test]
+        fn foreign_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+            let _ = describe(&bytes);
+            let _ = address_part(&bytes);
+        }
+    }
+
+    /// The layout is part of the format: these bytes may never change.
+    #[test]
+    fn layout_is_as_documented() {
+        let address = Address::new(TypeName::new("ns", "fn"), "a");
+        let lane = LaneName { egress: TypeName::new("e", "g"), part: String::new() };
+        let mut key = KeyBuffer::default();
+        assert_eq!(key.state(&address, "seen").escape_ascii().to_string(), r"\x00<\x10\x02ns\x02fn\x01aseen");
+        assert_eq!(
+            key.pending(&address, 258).escape_ascii().to_string(),
+            r"\x00<!\x02ns\x02fn\x01a\x00\x00\x00\x00\x00\x00\x01\x02"
+        );
+        assert_eq!(
+            key.outbox(&lane, 7).escape_ascii().to_string(),
+            r"\xff\xff\x83\x01e\x01g\x00\x00\x00\x00\x00\x00\x00\x00\x07"
+        );
+        assert_eq!(
+            key.idempotency(1, "k").escape_ascii().to_string(),
+            r"\xff\xff\x84\x00\x00\x00\x00\x00\x00\x00\x01k"
+        );
+        let long = "x".repeat(255);
+        let key = key.listed(&Address::new(TypeName::new("", ""), long.as_str())).to_vec();
+        assert_eq!(&key[2..10], [0x20, 0, 0, 0xff, 0, 0, 0, 255]);
+    }
+}

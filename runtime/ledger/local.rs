@@ -1,1 +1,0 @@
-//! The local ledger: one RocksDB, one synced write batch a checkpoint.

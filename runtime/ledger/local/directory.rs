@@ -1,0 +1,186 @@
+//! The data directory: made once, owned by one process, of one format.
+//!
+//! ```text
+//! README.txt   tells people what this is
+//! FORMAT       `millpond ledger format 1`; there once the directory is complete
+//! lock         held by the process that has it open; holds its pid
+//! rocksdb/     the data
+//! ```
+//!
+//! Order of effects: the lock is taken before anything is read or made, the format is checked before the data are touched,
+//! and `FORMAT` is written last when a directory is made. So a directory without it holds nothing that anybody was told is
+//! durable, unless somebody removed the file, which is found by the data that are there.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::ledger::LedgerError;
+
+/// The newest format that this version reads and the one it writes.
+pub const FORMAT: u32 = 1;
+
+const FORMAT_FILE: &str = "FORMAT";
+const FORMAT_WORDS: &str = "millpond ledger format ";
+const LOCK_FILE: &str = "lock";
+const README_FILE: &str = "README.txt";
+const DATA: &str = "rocksdb";
+
+const README: &str = "\
+This directory is the ledger of a Millpond node: the state of its functions,
+their pending invocations, and the records that still have to leave.
+
+Do not change, add or remove files in here: the node refuses to start on a
+directory that is not whole. To copy it, stop the node first. Never start two
+nodes on two copies of it: both would go on from the same place.
+
+To empty it, stop the node and remove the whole directory.
+";
+
+/// A data directory that this process owns, until it is dropped.
+#[derive(Debug)]
+pub struct Directory {
+    path: PathBuf,
+    complete: bool,
+    /// Held, never read: the lock ends with it.
+    _lock: File,
+}
+
+impl Directory {
+    /// Takes a directory, or makes it.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when another process has it, when it is of a newer format, when it is no ledger or cannot be used.
+    pub fn open(path: &Path) -> Result<Directory, LedgerError> {
+        let unusable = |source| LedgerError::Directory { path: path.to_owned(), source };
+        make(path).map_err(unusable)?;
+        if let Some(foreign) = foreign_entry(path).map_err(unusable)? {
+            return Err(unusable(io::Error::other(format!("it holds `{foreign}` and is no ledger"))));
+        }
+        let lock = lock(path)?;
+        let format = format(path).map_err(unusable)?;
+        if let Some(found) = format.filter(|found| *found > FORMAT) {
+            return Err(LedgerError::NewerFormat { path: path.to_owned(), found, known: FORMAT });
+        }
+        let directory = Directory { path: path.to_owned(), complete: format.is_some(), _lock: lock };
+        if directory.complete && !directory.data().is_dir() {
+            return Err(unusable(io::Error::other(format!("its folder `{DATA}` is missing"))));
+        }
+        if !directory.complete {
+            let mode = fs::set_permissions(path, Permissions::from_mode(0o700));
+            // A mounted volume may belong to somebody else; the data are in a folder of our own.
+            mode.or_else(|error| if error.kind() == io::ErrorKind::PermissionDenied { Ok(()) } else { Err(error) })
+                .map_err(unusable)?;
+            write_file(path, README_FILE, README).map_err(unusable)?;
+            make(&directory.data()).map_err(unusable)?;
+        }
+        Ok(directory)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the data are.
+    pub fn data(&self) -> PathBuf {
+        self.path.join(DATA)
+    }
+
+    /// True when it was made before.
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// Says that everything is in place. What was made before it is durable then.
+    ///
+    /// # Errors
+    /// [`LedgerError::Directory`] when that cannot be written.
+    pub fn complete(&mut self) -> Result<(), LedgerError> {
+        if !self.complete {
+            let words = format!("{FORMAT_WORDS}{FORMAT}\n");
+            let written = write_file(&self.path, FORMAT_FILE, &words);
+            written.map_err(|source| LedgerError::Directory { path: self.path.clone(), source })?;
+            self.complete = true;
+        }
+        Ok(())
+    }
+}
+
+/// Makes a directory that only its owner may enter, and what leads there.
+fn make(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        Some(parent) => File::open(parent)?.sync_all(),
+        None => File::open(".")?.sync_all(),
+    }
+}
+
+/// Something that is not ours, in a directory that does not say it is a ledger.
+fn foreign_entry(path: &Path) -> io::Result<Option<String>> {
+    if path.join(FORMAT_FILE).exists() {
+        return Ok(None);
+    }
+    for entry in fs::read_dir(path)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        let ours = [LOCK_FILE, README_FILE, DATA].contains(&name.as_str())
+            || name.strip_suffix(NEW).is_some_and(|name| [README_FILE, FORMAT_FILE].contains(&name))
+            // What a freshly made file system holds.
+            || name == "lost+found";
+        if !ours {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
+}
+
+fn lock(path: &Path) -> Result<File, LedgerError> {
+    let unusable = |source| LedgerError::Directory { path: path.to_owned(), source };
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let mut file = options.open(path.join(LOCK_FILE)).map_err(unusable)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut text = String::new();
+            let pid = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
+            return Err(LedgerError::InUse { path: path.to_owned(), pid });
+        }
+        Err(TryLockError::Error(source)) => return Err(unusable(source)),
+    }
+    file.set_len(0).map_err(unusable)?;
+    writeln!(file, "{}", std::process::id()).map_err(unusable)?;
+    Ok(file)
+}
+
+/// The format a directory says it has; `None` when it was not made to the end.
+fn format(path: &Path) -> io::Result<Option<u32>> {
+    let words = match fs::read_to_string(path.join(FORMAT_FILE)) {
+        Ok(words) => words,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let number = words.trim_end().strip_prefix(FORMAT_WORDS).and_then(|number| number.parse().ok());
+    match number {
+        Some(number) if number > 0 => Ok(Some(number)),
+        _ => Err(io::Error::other(format!("its file `{FORMAT_FILE}` does not name a format"))),
+    }
+}
+
+const NEW: &str = ".new";
+
+/// Writes a file that is there with all its bytes or not at all, after a loss of power too.
+fn write_file(directory: &Path, name: &str, content: &str) -> io::Result<()> {
+    let new = directory.join(format!("{name}{NEW}"));
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = options.open(&new)?;
+    file.write_all(content.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&new, directory.join(name))?;
+    File::open(directory)?.sync_all()
+}

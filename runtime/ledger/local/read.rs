@@ -1,0 +1,278 @@
+//! Reading from a local ledger: one consistent view, bounded iterators, nothing that waits for a commit.
+//!
+//! Every iterator has a lower and an upper bound, so that it never walks over what was deleted beside what it looks for, and
+//! queues are entered at their head, which their lane or address knows, never at their first key.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use millpond_engine::{
+    IdempotencyEntry, Invocation, KEY_GROUPS, LaneName, Lanes, Load, Loaded, Meta, NEW_LANE, Restored, Sequence,
+    StateSpec, StateValue,
+};
+use millpond_protocol::{Address, TypeName};
+use prost::Message;
+use rocksdb::{ColumnFamily, DB, DBRawIterator, ReadOptions, Snapshot};
+
+use super::options::{QUEUES, VALUES};
+use crate::ledger::keys::{self, Key, KeyBuffer, end_of};
+use crate::ledger::records::{
+    ChainRecord, IdempotencyRecord, LaneRecord, MetaRecord, PendingRecord, SpecRecord, StateRecord, corrupt, decode,
+    outbox_ranges,
+};
+use crate::ledger::{LedgerError, local::storage};
+
+/// Everything as it was after one checkpoint.
+pub struct View<'a> {
+    snapshot: Snapshot<'a>,
+    values: &'a ColumnFamily,
+    queues: &'a ColumnFamily,
+}
+
+/// The families of an open database.
+pub fn families(db: &DB) -> (&ColumnFamily, &ColumnFamily) {
+    let family = |name| db.cf_handle(name).expect("both families were named when it was opened");
+    (family(VALUES), family(QUEUES))
+}
+
+impl<'a> View<'a> {
+    /// Everything as it is now.
+    pub fn of(db: &'a DB) -> View<'a> {
+        let (values, queues) = families(db);
+        View { snapshot: db.snapshot(), values, queues }
+    }
+
+    /// The last checkpoint's number and checksums.
+    pub fn chain(&self) -> Result<Option<ChainRecord>, LedgerError> {
+        self.record(keys::CHAIN)
+    }
+
+    /// What an engine starts from.
+    pub fn restore(&self) -> Result<Restored, LedgerError> {
+        let meta: Option<MetaRecord> = self.record(keys::META)?;
+        let mut lanes = Lanes::new();
+        let mut rows = self.range(self.queues, keys::LANES, &end_of(keys::LANES));
+        rows.seek(keys::LANES);
+        while let Some((key, value)) = rows.item() {
+            let Some(Key::Lane(name)) = Key::parse(key) else { return Err(corrupt(key, "it is no lane")) };
+            let lane: LaneRecord = decode(key, value)?;
+            lanes.insert(name, (lane.first, lane.next));
+            rows.next();
+        }
+        rows.status().map_err(storage("reading lanes"))?;
+        Ok(Restored { meta: meta.map(Meta::from).unwrap_or_default(), lanes })
+    }
+
+    /// What the engine asked for.
+    pub fn load(&self, load: &Load) -> Result<Loaded, LedgerError> {
+        match load {
+            Load::Address(address) => self.address(address),
+            Load::Pending { after, limit } => self.listed(after.as_ref(), *limit),
+            Load::Idempotency { key, generations } => {
+                let found = self.idempotency(key, generations)?;
+                Ok(Loaded::Idempotency { key: key.clone(), found })
+            }
+        }
+    }
+
+    fn address(&self, address: &Address) -> Result<Loaded, LedgerError> {
+        let mut key = KeyBuffer::default();
+        let states = self.states(key.states(address))?;
+        let listed = self.get(key.listed(address))?.is_some();
+        let pending = if listed { self.pending(key.pendings(address))? } else { Vec::new() };
+        Ok(Loaded::Address { address: address.clone(), states, pending, listed })
+    }
+
+    fn states(&self, prefix: &[u8]) -> Result<Vec<(Arc<str>, StateValue)>, LedgerError> {
+        let mut options = ReadOptions::default();
+        // Stays within the address, and asks the filter whether there is anything at all.
+        options.set_prefix_same_as_start(true);
+        let mut rows = self.snapshot.raw_iterator_cf_opt(self.values, options);
+        let mut states = Vec::new();
+        rows.seek(prefix);
+        while let Some((key, value)) = rows.item() {
+            let Some(name) = key.strip_prefix(prefix) else { break };
+            let name = std::str::from_utf8(name).map_err(|_| corrupt(key, "its name is no text"))?;
+            states.push((Arc::from(name), decode::<StateRecord>(key, value)?.into()));
+            rows.next();
+        }
+        rows.status().map_err(storage("reading states"))?;
+        Ok(states)
+    }
+
+    fn pending(&self, prefix: &[u8]) -> Result<Vec<(Sequence, Invocation)>, LedgerError> {
+        let mut pending = Vec::new();
+        let mut rows = self.range(self.queues, prefix, &end_of(prefix));
+        rows.seek(prefix);
+        while let Some((key, value)) = rows.item() {
+            let record: PendingRecord = decode(key, value)?;
+            pending.push((number_behind(key, prefix)?, record.into()));
+            rows.next();
+        }
+        rows.status().map_err(storage("reading pending invocations"))?;
+        Ok(pending)
+    }
+
+    fn listed(&self, after: Option<&Address>, limit: usize) -> Result<Loaded, LedgerError> {
+        let mut buffer = KeyBuffer::default();
+        let after = after.map(|after| (millpond_engine::key_group(&after.id), buffer.listed(after).to_vec()));
+        let mut addresses = Vec::new();
+        for group in after.as_ref().map_or(0, |(group, _)| *group)..KEY_GROUPS {
+            let prefix = buffer.listed_in(group);
+            let start = match &after {
+                // The smallest key behind it.
+                Some((of, after)) if *of == group => [after.as_slice(), &[0]].concat(),
+                _ => prefix.to_vec(),
+            };
+            let mut rows = self.range(self.queues, &start, &end_of(prefix));
+            rows.seek(&start);
+            while let Some(key) = rows.key() {
+                if addresses.len() == limit {
+                    return Ok(Loaded::Pending { addresses, more: true });
+                }
+                let Some(Key::Listed(address)) = Key::parse(key) else {
+                    return Err(corrupt(key, "it is no list entry"));
+                };
+                addresses.push(address);
+                rows.next();
+            }
+            rows.status().map_err(storage("listing addresses"))?;
+        }
+        Ok(Loaded::Pending { addresses, more: false })
+    }
+
+    fn idempotency(&self, text: &str, generations: &[u64]) -> Result<Option<IdempotencyEntry>, LedgerError> {
+        let mut buffer = KeyBuffer::default();
+        for generation in generations {
+            let key = buffer.idempotency(*generation, text);
+            if let Some(record) = self.record::<IdempotencyRecord>(key)? {
+                return IdempotencyEntry::try_from(record).map(Some).map_err(|why| corrupt(key, why));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Lowest sequence number still kept and the next one to be given out.
+    pub fn lane(&self, lane: &LaneName) -> Result<(u64, u64), LedgerError> {
+        let mut key = KeyBuffer::default();
+        let record: Option<LaneRecord> = self.record(key.lane(lane))?;
+        Ok(record.map_or(NEW_LANE, |lane| (lane.first, lane.next)))
+    }
+
+    /// Records of a lane with sequence numbers above `after`.
+    pub fn outbox(
+        &self,
+        lane: &LaneName,
+        after: u64,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<(u64, Bytes)>, LedgerError> {
+        let (first, next) = self.lane(lane)?;
+        let start = first.max(after.saturating_add(1));
+        let mut given = Given { records: Vec::new(), limit, bytes };
+        if start >= next || limit == 0 {
+            return Ok(given.records);
+        }
+        let mut buffer = KeyBuffer::default();
+        let prefix = buffer.outbox_of(lane).to_vec();
+        let mut rows = self.range(self.queues, &prefix, &end_of(&prefix));
+        rows.seek_for_prev(buffer.outbox(lane, start));
+        while let Some((key, value)) = rows.item() {
+            let first = number_behind(key, &prefix)?;
+            if !given.take(key, value, first, start)? {
+                break;
+            }
+            rows.next();
+        }
+        rows.status().map_err(storage("reading the outbox"))?;
+        Ok(given.records)
+    }
+
+    /// Where the record begins that holds this sequence number, and all that begin behind it up to and including `upto`.
+    pub fn outbox_firsts(&self, lane: &LaneName, from: u64, upto: u64) -> Result<Vec<u64>, LedgerError> {
+        let mut buffer = KeyBuffer::default();
+        let prefix = buffer.outbox_of(lane).to_vec();
+        let end = buffer.outbox(lane, upto.saturating_add(1)).to_vec();
+        let mut rows = self.range(self.queues, &prefix, &end);
+        let mut firsts = Vec::new();
+        rows.seek_for_prev(buffer.outbox(lane, from));
+        while let Some(key) = rows.key() {
+            firsts.push(number_behind(key, &prefix)?);
+            rows.next();
+        }
+        rows.status().map_err(storage("looking for freed records"))?;
+        Ok(firsts)
+    }
+
+    /// All state specs, by function type and name.
+    pub fn specs(&self) -> Result<Vec<(TypeName, StateSpec)>, LedgerError> {
+        let mut specs = Vec::new();
+        let mut rows = self.range(self.queues, keys::SPECS, &end_of(keys::SPECS));
+        rows.seek(keys::SPECS);
+        while let Some((key, value)) = rows.item() {
+            let Some(Key::Spec { function, state }) = Key::parse(key) else {
+                return Err(corrupt(key, "it is no spec"));
+            };
+            let spec = decode::<SpecRecord>(key, value)?.into_spec(state.into());
+            specs.push((function, spec.map_err(|why| corrupt(key, why))?));
+            rows.next();
+        }
+        rows.status().map_err(storage("reading state specs"))?;
+        specs.sort_by(|(a, x), (b, y)| (a, &x.name).cmp(&(b, &y.name)));
+        Ok(specs)
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<rocksdb::DBPinnableSlice<'_>>, LedgerError> {
+        self.snapshot.get_pinned_cf(self.queues, key).map_err(storage("reading a record"))
+    }
+
+    fn record<R: Message + Default>(&self, key: &[u8]) -> Result<Option<R>, LedgerError> {
+        self.get(key)?.map(|bytes| decode(key, &bytes)).transpose()
+    }
+
+    /// An iterator that sees keys from `from` on, below `to`.
+    fn range(&self, family: &ColumnFamily, from: &[u8], to: &[u8]) -> DBRawIterator<'_> {
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(from);
+        options.set_iterate_upper_bound(to);
+        self.snapshot.raw_iterator_cf_opt(family, options)
+    }
+}
+
+/// Records that are being collected for a reader.
+struct Given {
+    records: Vec<(u64, Bytes)>,
+    limit: usize,
+    bytes: usize,
+}
+
+impl Given {
+    /// Takes what may be given of one stored record, numbers from `start` on; false when no more may be.
+    fn take(&mut self, key: &[u8], value: &[u8], first: u64, start: u64) -> Result<bool, LedgerError> {
+        let ranges = outbox_ranges(key, value)?;
+        let freed = usize::try_from(start.saturating_sub(first)).unwrap_or(usize::MAX);
+        let ranges = ranges.get(freed..).unwrap_or_default();
+        let mut count = 0;
+        for range in ranges.iter().take(self.limit - self.records.len()) {
+            if range.len() > self.bytes && !(self.records.is_empty() && count == 0) {
+                break;
+            }
+            self.bytes = self.bytes.saturating_sub(range.len());
+            count += 1;
+        }
+        let taken = &ranges[..count];
+        if let (Some(from), Some(to)) = (taken.first(), taken.last()) {
+            // One copy for all of them.
+            let copy = Bytes::copy_from_slice(&value[from.start..to.end]);
+            let slices = taken.iter().map(|range| copy.slice(range.start - from.start..range.end - from.start));
+            self.records.extend((first.max(start)..).zip(slices));
+        }
+        Ok(count == ranges.len() && self.records.len() < self.limit)
+    }
+}
+
+/// The number that stands behind a prefix, at the end of a key.
+fn number_behind(key: &[u8], prefix: &[u8]) -> Result<u64, LedgerError> {
+    let number = key.strip_prefix(prefix).and_then(|number| number.try_into().ok());
+    number.map(u64::from_be_bytes).ok_or_else(|| corrupt(key, "it does not end in a number"))
+}

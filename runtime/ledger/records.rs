@@ -1,0 +1,380 @@
+//! What stands behind the keys: protobuf messages, so that fields can be added and older versions read newer records.
+//!
+//! Fields are never renumbered and never reused. `written` stands first in a state value, so that a compaction filter finds
+//! it without reading on. Bytes that do not decode are [`LedgerError::Corrupt`], with the key for people to read.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use millpond_engine::{Expiration, IdempotencyEntry, Invocation, Meta, StateSpec, StateValue};
+use millpond_protocol::{Address, TypeName};
+use prost::Message;
+
+use super::{LedgerError, keys};
+
+/// A state value.
+#[derive(Clone, PartialEq, Message)]
+pub struct StateRecord {
+    /// When it was written, in milliseconds since the Unix epoch.
+    #[prost(uint64, tag = "1")]
+    pub written: u64,
+    /// Namespace of the typename it was written under.
+    #[prost(string, tag = "2")]
+    pub namespace: String,
+    /// Name of that typename.
+    #[prost(string, tag = "3")]
+    pub name: String,
+    /// The bytes.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub value: Bytes,
+}
+
+impl StateRecord {
+    /// Takes a value in; texts reuse the memory of the one before.
+    pub fn set(&mut self, value: &StateValue) {
+        self.written = value.written;
+        replace(&mut self.namespace, value.typename.namespace());
+        replace(&mut self.name, value.typename.name());
+        self.value = value.value.clone();
+    }
+}
+
+impl From<StateRecord> for StateValue {
+    fn from(record: StateRecord) -> StateValue {
+        StateValue {
+            typename: TypeName::new(&record.namespace, &record.name),
+            value: record.value,
+            written: record.written,
+        }
+    }
+}
+
+/// A pending invocation.
+#[derive(Clone, PartialEq, Message)]
+pub struct PendingRecord {
+    /// When it arrived, in milliseconds since the Unix epoch.
+    #[prost(uint64, tag = "1")]
+    pub arrived: u64,
+    /// Who sent it; absent for what came from an ingress.
+    #[prost(message, optional, tag = "2")]
+    pub caller: Option<AddressRecord>,
+    /// The argument, an encoded `TypedValue`.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub argument: Bytes,
+}
+
+impl PendingRecord {
+    /// Takes an invocation in; texts reuse the memory of the one before.
+    pub fn set(&mut self, invocation: &Invocation) {
+        self.arrived = invocation.arrived;
+        self.argument = invocation.argument.clone();
+        match &invocation.caller {
+            Some(caller) => self.caller.get_or_insert_default().set(caller),
+            None => self.caller = None,
+        }
+    }
+}
+
+impl From<PendingRecord> for Invocation {
+    fn from(record: PendingRecord) -> Invocation {
+        Invocation { caller: record.caller.map(Address::from), argument: record.argument, arrived: record.arrived }
+    }
+}
+
+/// An address.
+#[derive(Clone, PartialEq, Message)]
+pub struct AddressRecord {
+    /// Namespace of the function type.
+    #[prost(string, tag = "1")]
+    pub namespace: String,
+    /// Name of the function type.
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// The id.
+    #[prost(string, tag = "3")]
+    pub id: String,
+}
+
+impl AddressRecord {
+    fn set(&mut self, address: &Address) {
+        replace(&mut self.namespace, address.function.namespace());
+        replace(&mut self.name, address.function.name());
+        replace(&mut self.id, &address.id);
+    }
+}
+
+impl From<AddressRecord> for Address {
+    fn from(record: AddressRecord) -> Address {
+        Address::new(TypeName::new(&record.namespace, &record.name), record.id)
+    }
+}
+
+/// That an address has pending invocations. Says no more yet.
+#[derive(Clone, PartialEq, Message)]
+pub struct ListedRecord {}
+
+/// The engine's own variables.
+#[derive(Clone, PartialEq, Message)]
+pub struct MetaRecord {
+    /// Number of the checkpoint.
+    #[prost(uint64, tag = "1")]
+    pub checkpoint: u64,
+    /// The highest time seen.
+    #[prost(uint64, tag = "2")]
+    pub time: u64,
+    /// The next sequence number.
+    #[prost(uint64, tag = "3")]
+    pub next_sequence: u64,
+    /// The generation of idempotency keys.
+    #[prost(uint64, tag = "4")]
+    pub idempotency_generation: u64,
+    /// When it began.
+    #[prost(uint64, tag = "5")]
+    pub idempotency_began: u64,
+    /// Keys in it.
+    #[prost(uint64, tag = "6")]
+    pub idempotency_count: u64,
+    /// Keys in the one before.
+    #[prost(uint64, tag = "7")]
+    pub idempotency_count_before: u64,
+}
+
+impl From<&Meta> for MetaRecord {
+    fn from(meta: &Meta) -> MetaRecord {
+        MetaRecord {
+            checkpoint: meta.checkpoint,
+            time: meta.time,
+            next_sequence: meta.next_sequence,
+            idempotency_generation: meta.idempotency_generation,
+            idempotency_began: meta.idempotency_began,
+            idempotency_count: meta.idempotency_count,
+            idempotency_count_before: meta.idempotency_count_before,
+        }
+    }
+}
+
+impl From<MetaRecord> for Meta {
+    fn from(record: MetaRecord) -> Meta {
+        Meta {
+            checkpoint: record.checkpoint,
+            time: record.time,
+            next_sequence: record.next_sequence,
+            idempotency_generation: record.idempotency_generation,
+            idempotency_began: record.idempotency_began,
+            idempotency_count: record.idempotency_count,
+            idempotency_count_before: record.idempotency_count_before,
+        }
+    }
+}
+
+/// Number and checksums of the last checkpoint; see `batch.rs`.
+#[derive(Clone, PartialEq, Message)]
+pub struct ChainRecord {
+    /// Number of the checkpoint.
+    #[prost(uint64, tag = "1")]
+    pub checkpoint: u64,
+    /// Checksum of its content.
+    #[prost(bytes = "vec", tag = "2")]
+    pub content: Vec<u8>,
+    /// Bytes of the write batch, behind its head, that the content is.
+    #[prost(uint64, tag = "3")]
+    pub content_bytes: u64,
+    /// Checksum of the chain before, the number and `content`.
+    #[prost(bytes = "vec", tag = "4")]
+    pub chain: Vec<u8>,
+}
+
+/// How far a lane has come.
+#[derive(Clone, PartialEq, Message)]
+pub struct LaneRecord {
+    /// The lowest sequence number still kept.
+    #[prost(uint64, tag = "1")]
+    pub first: u64,
+    /// The next one to be given out.
+    #[prost(uint64, tag = "2")]
+    pub next: u64,
+}
+
+/// The records that one checkpoint added to one lane.
+#[derive(Clone, PartialEq, Message)]
+pub struct OutboxRecord {
+    /// The records, numbered from the number in the key on.
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub records: Vec<Bytes>,
+}
+
+/// What is kept under an idempotency key.
+#[derive(Clone, PartialEq, Message)]
+pub struct IdempotencyRecord {
+    /// Digest of the event, 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub fingerprint: Vec<u8>,
+    /// When it was taken in, in milliseconds since the Unix epoch.
+    #[prost(uint64, tag = "2")]
+    pub time: u64,
+}
+
+impl From<&IdempotencyEntry> for IdempotencyRecord {
+    fn from(entry: &IdempotencyEntry) -> IdempotencyRecord {
+        IdempotencyRecord { fingerprint: entry.fingerprint.to_vec(), time: entry.time }
+    }
+}
+
+impl TryFrom<IdempotencyRecord> for IdempotencyEntry {
+    type Error = &'static str;
+
+    fn try_from(record: IdempotencyRecord) -> Result<IdempotencyEntry, Self::Error> {
+        let fingerprint = record.fingerprint.try_into().map_err(|_| "fingerprint is not 16 bytes")?;
+        Ok(IdempotencyEntry { fingerprint, time: record.time })
+    }
+}
+
+/// A state that a function type declared.
+#[derive(Clone, PartialEq, Message)]
+pub struct SpecRecord {
+    /// Namespace of the typename of its values.
+    #[prost(string, tag = "1")]
+    pub namespace: String,
+    /// Name of that typename.
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// When its values expire: 0 never, 1 after write, 2 after invoke; the numbers of the protocol.
+    #[prost(uint32, tag = "3")]
+    pub expire_mode: u32,
+    /// After so many milliseconds.
+    #[prost(uint64, tag = "4")]
+    pub expire_ms: u64,
+}
+
+impl From<&StateSpec> for SpecRecord {
+    fn from(spec: &StateSpec) -> SpecRecord {
+        let (expire_mode, expire_ms) = match spec.expiration {
+            Expiration::None => (0, 0),
+            Expiration::AfterWrite(ms) => (1, ms),
+            Expiration::AfterInvoke(ms) => (2, ms),
+        };
+        SpecRecord {
+            namespace: spec.typename.namespace().to_owned(),
+            name: spec.typename.name().to_owned(),
+            expire_mode,
+            expire_ms,
+        }
+    }
+}
+
+impl SpecRecord {
+    /// The spec of the state of this name.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn into_spec(self, name: Arc<str>) -> Result<StateSpec, &'static str> {
+        let expiration = match self.expire_mode {
+            0 => Expiration::None,
+            1 => Expiration::AfterWrite(self.expire_ms),
+            2 => Expiration::AfterInvoke(self.expire_ms),
+            _ => return Err("expire mode is none that is known"),
+        };
+        Ok(StateSpec { name, typename: TypeName::new(&self.namespace, &self.name), expiration })
+    }
+}
+
+/// Reads a record.
+///
+/// # Errors
+/// [`LedgerError::Corrupt`] when the bytes are no such record.
+pub fn decode<R: Message + Default>(key: &[u8], bytes: &[u8]) -> Result<R, LedgerError> {
+    R::decode(bytes).map_err(|error| corrupt(key, &error.to_string()))
+}
+
+/// A record that cannot be read, by its key and the reason.
+pub fn corrupt(key: &[u8], why: &str) -> LedgerError {
+    LedgerError::Corrupt(format!("{}: {why}", keys::describe(key)))
+}
+
+/// Where the records in an encoded [`OutboxRecord`] are, so that a part of them can be copied without the rest.
+///
+/// # Errors
+/// [`LedgerError::Corrupt`] when the bytes are no such record.
+pub fn outbox_ranges(key: &[u8], bytes: &[u8]) -> Result<Vec<Range<usize>>, LedgerError> {
+    const RECORD: u64 = 1 << 3 | 2;
+    let torn = || corrupt(key, "it ends inside a record");
+    let mut ranges = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        let tag = varint(bytes, &mut at).ok_or_else(torn)?;
+        let length = match tag & 7 {
+            0 => varint(bytes, &mut at).map(|_| 0),
+            1 => Some(8),
+            2 => varint(bytes, &mut at).and_then(|length| usize::try_from(length).ok()),
+            5 => Some(4),
+            _ => return Err(corrupt(key, "it has a field of no known form")),
+        };
+        let end = length.and_then(|length| at.checked_add(length)).filter(|end| *end <= bytes.len());
+        let end = end.ok_or_else(torn)?;
+        if tag == RECORD {
+            ranges.push(at..end);
+        }
+        at = end;
+    }
+    Ok(ranges)
+}
+
+fn varint(bytes: &[u8], at: &mut usize) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let byte = *bytes.get(*at)?;
+        *at += 1;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+fn replace(text: &mut String, with: &str) {
+    text.clear();
+    text.push_str(with);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// The ranges of an outbox record are its records, unknown fields of a later version notwithstanding.
+        #[test]
+        fn outbox_ranges_are_the_records(
+            records in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..20),
+        ) {
+            let records: Vec<Bytes> = records.into_iter().map(Bytes::from).collect();
+            let mut bytes = OutboxRecord { records: records.clone() }.encode_to_vec();
+            bytes.extend([2 << 3, 0x96, 1]); // a number
+            bytes.extend([3 << 3 | 2, 2, 7, 7]); // bytes
+            bytes.extend([4 << 3 | 1, 1, 2, 3, 4, 5, 6, 7, 8]); // eight bytes
+            bytes.extend([5 << 3 | 5, 1, 2, 3, 4]); // four bytes
+            let read: Vec<Bytes> = outbox_ranges(b"", &bytes)?
+                .into_iter()
+                .map(|range| Bytes::copy_from_slice(&bytes[range]))
+                .collect();
+            prop_assert_eq!(read, records);
+        }
+
+        /// Damaged bytes are an error or records, never a panic.
+        #[test]
+        fn damaged_outbox_records_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+            let _ = outbox_ranges(b"", &bytes);
+        }
+    }
+
+    /// An error names the record by what it is about.
+    #[test]
+    fn corruption_is_named_by_its_key() {
+        let error = decode::<StateRecord>(keys::META, &[0xff]).expect_err("no record");
+        assert!(error.to_string().contains("variables of the engine"), "{error}");
+        assert_eq!(error.code(), "MP5005");
+    }
+}

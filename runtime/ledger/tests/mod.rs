@@ -1,0 +1,4 @@
+//! Tests of all ledgers, and of what only the local one has.
+
+mod conformance;
+mod words;
