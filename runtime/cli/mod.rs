@@ -1,6 +1,65 @@
-//! Subcommands.
+//! The command line: `millpond run`, `check`, `explain`.
+//!
+//! In: the arguments of the process. Out: an exit code, text on standard output (what was asked for) and on standard error
+//! (everything else). Exit codes: 0 done, 1 the input has a problem, 2 wrong usage, 3 the environment failed.
+//!
+//! Each subcommand is a file. They write to a [`Console`], so that tests see what a user would.
+
+mod args;
+pub mod check;
+mod check_modules;
+mod console;
+pub mod explain;
+pub mod run;
+#[cfg(test)]
+mod tests;
+
+pub use args::Cli;
+pub use console::Console;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// It did what was asked.
+    Done = 0,
+    /// The user's input has a problem.
+    Input = 1,
+    /// The command line was wrong.
+    Usage = 2,
+    /// Something outside failed: a disk, a port, a broker.
+    Environment = 3,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit as u8)
+    }
+}
 
 /// Runs the command line; the exit code is that of the whole process.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::from(2)
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to standard output and are no error; clap knows which is which. That the terminal is
+            // gone is nothing that we could tell anyone.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8));
+        }
+    };
+    execute(cli, &mut Console::process()).into()
+}
+
+/// Runs a parsed command line.
+pub fn execute(cli: Cli, console: &mut Console<'_>) -> Exit {
+    match cli.command {
+        args::Command::Run(args) => run::execute(args, console),
+        args::Command::Check(args) => check::execute(&args, console),
+        args::Command::CheckModules(args) => check_modules::execute(&args, console),
+        args::Command::Explain(args) => explain::execute(&args, console),
+    }
 }

@@ -1,0 +1,214 @@
+//! What must hold for all files together: something comes in, something is served, nothing is declared twice.
+//!
+//! In: the components of all files. Out: findings. Upstream finds a target without an endpoint when the first message
+//! arrives, and then restarts for ever; we refuse to start.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::hash::Hash;
+
+use millpond_protocol::TypeName;
+
+use super::component::Components;
+use super::diagnostic::{Diagnostic, Report};
+use super::invalid_records::InvalidRecords;
+use super::model::{Egress, Endpoint, Ingress};
+use super::source::Place;
+use crate::errors::{self, near_miss};
+
+/// Endpoints that a message lists.
+const LISTED_MAX: usize = 10;
+
+/// Checks everything.
+pub(crate) fn check(components: &Components, report: &mut Report) {
+    let endpoints = components
+        .endpoints
+        .iter()
+        .map(|endpoint| (&endpoint.functions, &endpoint.place));
+    unique(endpoints, "endpoint for", report);
+    let ingress_ids: Vec<_> = components
+        .ingresses
+        .iter()
+        .map(|ingress| (ingress.id(), ingress.place()))
+        .collect();
+    unique(
+        ingress_ids.iter().map(|(id, place)| (id, *place)),
+        "ingress",
+        report,
+    );
+    let egress_ids: Vec<_> = components
+        .egresses
+        .iter()
+        .map(|egress| (egress.id(), egress.place()))
+        .collect();
+    unique(
+        egress_ids.iter().map(|(id, place)| (id, *place)),
+        "egress",
+        report,
+    );
+    ports(components, report);
+
+    if components.ingresses.is_empty() && !components.lost_ingress {
+        let finding = Diagnostic::error(errors::MP0080, "application has no ingress");
+        report.add(finding.hint("declare one, for example of kind `io.statefun.kafka.v1/ingress`"));
+    }
+    if components.lost_endpoint {
+        return;
+    }
+    if components.endpoints.is_empty() {
+        let finding = Diagnostic::error(errors::MP0081, "application has no endpoint");
+        report.add(finding.hint("declare one of kind `io.statefun.endpoints.v2/http`"));
+        return;
+    }
+    targets(components, report);
+}
+
+/// Reports every key that is bound twice, with both places.
+fn unique<'c, K: Eq + Hash + Display + 'c>(
+    bindings: impl Iterator<Item = (&'c K, &'c Place)>,
+    what: &str,
+    report: &mut Report,
+) {
+    let mut first: HashMap<&K, &Place> = HashMap::new();
+    for (key, place) in bindings {
+        match first.get(key) {
+            None => drop(first.insert(key, place)),
+            Some(earlier) => {
+                let finding =
+                    Diagnostic::error(errors::MP0082, format!("{what} `{key}` is declared twice"))
+                        .at(place.clone(), "declared again here")
+                        .related((*earlier).clone(), "first declared here");
+                report.add(finding.hint("keep one of the two"));
+            }
+        }
+    }
+}
+
+/// The playground components listen on one address; two cannot share a port.
+fn ports(components: &Components, report: &mut Report) {
+    let ingress = components
+        .ingresses
+        .iter()
+        .find_map(|ingress| match ingress {
+            Ingress::Playground(playground) => Some((playground.port, &playground.place)),
+            _ => None,
+        });
+    let egress = components.egresses.iter().find_map(|egress| match egress {
+        Egress::Playground(playground) => Some((playground.port, &playground.place)),
+        _ => None,
+    });
+    if let (Some((port, first)), Some((other, second))) = (ingress, egress)
+        && port == other
+        && port != 0
+    {
+        let finding = Diagnostic::error(errors::MP0083, format!("port {port} is used twice"))
+            .at(second.clone(), "this egress listens on it")
+            .related(first.clone(), "this ingress listens on it");
+        report.add(finding.hint("give one of them another `port`"));
+    }
+}
+
+/// Every target that a module names must be served.
+fn targets(components: &Components, report: &mut Report) {
+    let served = Served::new(&components.endpoints);
+    for ingress in &components.ingresses {
+        let from = match ingress {
+            Ingress::Kinesis(_) => "stream",
+            _ => "topic",
+        };
+        for route in ingress.routes() {
+            for target in &route.targets {
+                if !served.by_any(&target.function) {
+                    let label = format!(
+                        "target of {from} `{}` in ingress `{}`",
+                        route.name,
+                        ingress.id()
+                    );
+                    report.add(served.finding(&target.function, target.place.clone(), label));
+                }
+            }
+        }
+        if let Ingress::Kafka(kafka) = ingress {
+            for topic in &kafka.topics {
+                if let InvalidRecords::Forward { target } = &topic.invalid_records
+                    && !served.by_any(target)
+                {
+                    let label = format!("gets the invalid records of topic `{}`", topic.route.name);
+                    report.add(served.finding(target, kafka.place.clone(), label));
+                }
+            }
+        }
+    }
+}
+
+/// Which functions have an endpoint.
+struct Served<'c> {
+    endpoints: &'c [Endpoint],
+    patterns: Vec<String>,
+    lookup: std::collections::HashSet<String>,
+}
+
+impl<'c> Served<'c> {
+    fn new(endpoints: &'c [Endpoint]) -> Served<'c> {
+        let patterns: Vec<String> = endpoints
+            .iter()
+            .map(|endpoint| endpoint.functions.to_string())
+            .collect();
+        Served {
+            endpoints,
+            lookup: patterns.iter().cloned().collect(),
+            patterns,
+        }
+    }
+
+    fn by_any(&self, function: &TypeName) -> bool {
+        self.lookup.contains(&function.to_string())
+            || self.lookup.contains(&format!("{}/*", function.namespace()))
+    }
+
+    fn finding(&self, function: &TypeName, place: Place, label: String) -> Diagnostic {
+        let listed = self
+            .endpoints
+            .iter()
+            .zip(&self.patterns)
+            .take(LISTED_MAX)
+            .map(|(endpoint, pattern)| {
+                if endpoint.place.same_file(&place) {
+                    format!("`{pattern}` (line {})", endpoint.place.line())
+                } else {
+                    format!(
+                        "`{pattern}` ({}:{})",
+                        endpoint.place.file(),
+                        endpoint.place.line()
+                    )
+                }
+            });
+        let mut list = listed.collect::<Vec<_>>().join(", ");
+        if self.endpoints.len() > LISTED_MAX {
+            list.push_str(&format!(" and {} more", self.endpoints.len() - LISTED_MAX));
+        }
+        Diagnostic::error(
+            errors::MP2003,
+            format!("no endpoint serves function type `{function}`"),
+        )
+        .at(place, label)
+        .note(format!("declared endpoints: {list}"))
+        .maybe_hint(self.suggestion(function))
+    }
+
+    fn suggestion(&self, function: &TypeName) -> Option<String> {
+        let near = near_miss(
+            &function.to_string(),
+            self.patterns.iter().map(String::as_str),
+        );
+        if let Some(pattern) = near.filter(|pattern| !pattern.ends_with("/*")) {
+            return Some(format!("did you mean `{pattern}`?"));
+        }
+        let namespaces = self
+            .patterns
+            .iter()
+            .filter_map(|pattern| pattern.strip_suffix("/*"));
+        let namespace = near_miss(function.namespace(), namespaces)?;
+        Some(format!("did you mean `{namespace}/{}`?", function.name()))
+    }
+}

@@ -1,0 +1,59 @@
+//! What a module may declare and this version cannot run yet.
+//!
+//! In: a checked module. Out: one finding each, errors for `run`, mentioned by `check`. A line leaves this file when the
+//! stage that runs it arrives.
+
+use super::diagnostic::Diagnostic;
+use super::model::{Egress, Endpoint, FailurePolicy, Ingress, Module, Transport};
+use super::source::Place;
+use crate::errors;
+
+/// Finds everything that cannot run yet.
+pub(crate) fn find(module: &Module) -> Vec<Diagnostic> {
+    let mut findings = Vec::new();
+    for endpoint in module.endpoints() {
+        findings.extend(endpoint_features(endpoint).map(|what| finding(&what, &endpoint.place)));
+    }
+    for ingress in module.ingresses() {
+        if !matches!(ingress, Ingress::Playground(_)) {
+            findings.push(finding(
+                &format!("running `{}`", ingress.kind()),
+                ingress.place(),
+            ));
+        }
+    }
+    for egress in module.egresses() {
+        if !matches!(egress, Egress::Playground(_)) {
+            findings.push(finding(
+                &format!("running `{}`", egress.kind()),
+                egress.place(),
+            ));
+        }
+    }
+    findings
+}
+
+fn finding(what: &str, place: &Place) -> Diagnostic {
+    Diagnostic::error(errors::MP0090, format!("{what} is not there yet"))
+        .at(place.clone(), "declared here")
+}
+
+fn endpoint_features(endpoint: &Endpoint) -> impl Iterator<Item = String> {
+    let transport = match &endpoint.transport {
+        Transport::OkHttp(_) => Some("transport `io.statefun.transports.v1/okhttp`".to_owned()),
+        Transport::Async(_) => None,
+    };
+    let url = if endpoint.url.is_https() {
+        Some("calling `https` endpoints".to_owned())
+    } else if endpoint.url.is_unix() {
+        Some("calling endpoints over Unix domain sockets".to_owned())
+    } else {
+        None
+    };
+    let policy = match endpoint.failure_policy {
+        FailurePolicy::Park => None,
+        FailurePolicy::Drop => Some("`failurePolicy: drop`".to_owned()),
+        FailurePolicy::DeadLetter => Some("`failurePolicy: dead-letter`".to_owned()),
+    };
+    [transport, url, policy].into_iter().flatten()
+}

@@ -1,0 +1,165 @@
+//! Every error code that Millpond prints, with its page.
+//!
+//! A code is `MP` and four digits; the first digit is the stage: 0 module files, 1 ingress, 2 router, 4 invoker,
+//! 5 ledger, 6 egress, 7 admin and command line. To add one: a line in [`codes!`] below, and a page `MPnnnn.md` beside
+//! this file (what happened, why, how to fix it, an example). The last column of the line names the test that raises the
+//! code, as a path under `runtime/`: a source file, or a folder of snapshots. A test opens it and looks for the code.
+
+mod suggest;
+
+pub use suggest::{near_miss, near_misses};
+
+use std::fmt;
+
+/// An error code. Two codes are equal when their numbers are.
+#[derive(Clone, Copy)]
+pub struct Code(&'static Entry);
+
+/// What is known about a code.
+struct Entry {
+    code: &'static str,
+    title: &'static str,
+    page: &'static str,
+    #[cfg_attr(not(test), allow(dead_code))]
+    tested: &'static str,
+}
+
+impl Code {
+    /// The code itself: `MP0001`.
+    pub fn name(self) -> &'static str {
+        self.0.code
+    }
+
+    /// What it is about, in a few words.
+    pub fn title(self) -> &'static str {
+        self.0.title
+    }
+
+    /// The page, in Markdown; `millpond explain` prints it as it is.
+    pub fn page(self) -> &'static str {
+        self.0.page
+    }
+
+    /// Looks a code up; `mp1` and `1` are not guessed at, but case does not matter.
+    pub fn find(name: &str) -> Option<Code> {
+        ALL.iter()
+            .copied()
+            .find(|code| code.name().eq_ignore_ascii_case(name.trim()))
+    }
+}
+
+impl PartialEq for Code {
+    fn eq(&self, other: &Code) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl Eq for Code {}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl fmt::Debug for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Declares a constant per code, and [`ALL`].
+macro_rules! codes {
+    ($($name:ident $title:literal, $tested:literal;)*) => {
+        $(
+            #[doc = $title]
+            pub const $name: Code = Code(&Entry {
+                code: stringify!($name),
+                title: $title,
+                page: include_str!(concat!(stringify!($name), ".md")),
+                tested: $tested,
+            });
+        )*
+
+        /// All codes, in order.
+        pub const ALL: &[Code] = &[$($name),*];
+    };
+}
+
+codes! {
+    // 0: module files and configuration. 000x files, 001x YAML, 002x components, 003x fields, 005x endpoints,
+    // 006x Kafka, 007x Kinesis, 008x the application as a whole, 009x what is not there yet.
+    MP0001 "module cannot be read", "config/locate.rs";
+    MP0002 "module location of a kind that is not supported", "config/locate.rs";
+    MP0003 "folder holds no module", "config/locate.rs";
+    MP0004 "module file is not UTF-8 text", "config/locate.rs";
+    MP0005 "module file exceeds a limit", "config/locate.rs";
+    MP0010 "not YAML", "tests/modules/snapshots";
+    MP0011 "YAML feature that modules cannot use", "tests/modules/snapshots";
+    MP0012 "key given twice", "tests/modules/snapshots";
+    MP0013 "environment variable is not set", "config/interpolate.rs";
+    MP0014 "`${` without a variable name", "config/interpolate.rs";
+    MP0020 "document is not a component", "tests/modules/snapshots";
+    MP0021 "unknown kind of component", "tests/modules/snapshots";
+    MP0022 "module of the 3.0 format cannot be used", "tests/modules/snapshots";
+    MP0030 "required field is missing", "tests/modules/snapshots";
+    MP0031 "value of the wrong type", "tests/modules/snapshots";
+    MP0032 "unknown field, ignored", "tests/modules/snapshots";
+    MP0033 "field has no effect here", "tests/modules/snapshots";
+    MP0034 "number out of range", "tests/modules/snapshots";
+    MP0035 "not a type name", "tests/modules/snapshots";
+    MP0036 "not one of the possible values", "tests/modules/snapshots";
+    MP0037 "not a duration", "tests/modules/snapshots";
+    MP0038 "not a date", "tests/modules/snapshots";
+    MP0039 "not a property list", "tests/modules/snapshots";
+    MP0040 "value is read in an unexpected way", "tests/modules/snapshots";
+    MP0050 "pattern of functions cannot be used", "tests/modules/snapshots";
+    MP0051 "endpoint URL cannot be used", "tests/modules/snapshots";
+    MP0052 "unknown transport", "tests/modules/snapshots";
+    MP0053 "timeout of zero", "tests/modules/snapshots";
+    MP0054 "timeout larger than the whole call", "tests/modules/snapshots";
+    MP0055 "client certificate without key, or key without certificate", "tests/modules/snapshots";
+    MP0056 "certificate or key file is not there", "tests/modules/snapshots";
+    MP0060 "ingress reads nothing", "tests/modules/snapshots";
+    MP0061 "Kafka setting is missing", "tests/modules/snapshots";
+    MP0062 "start offsets cannot be used", "tests/modules/snapshots";
+    MP0063 "start date is in the future", "tests/modules/snapshots";
+    MP0064 "policy for invalid records contradicts itself", "tests/modules/snapshots";
+    MP0070 "AWS endpoint cannot be used", "tests/modules/snapshots";
+    MP0071 "stream ARN with several streams", "tests/modules/snapshots";
+    MP0080 "no ingress", "tests/modules/snapshots";
+    MP0081 "no endpoint", "tests/modules/snapshots";
+    MP0082 "declared twice", "tests/modules/snapshots";
+    MP0083 "port used twice", "tests/modules/snapshots";
+    MP0090 "not there yet", "tests/modules/snapshots";
+
+    // 2: router.
+    MP2003 "no endpoint serves a target", "tests/modules/snapshots";
+
+    // 7: admin and command line.
+    MP7002 "admin API open to the network without a token", "cli/run.rs";
+    MP7003 "unknown error code", "cli/explain.rs";
+    MP7004 "admin token file cannot be used", "cli/run.rs";
+    MP7005 "admin API and module want the same port", "cli/run.rs";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ALL, Code};
+
+    /// Codes are unique, well formed, and in order, so that the list of `explain` is.
+    #[test]
+    fn codes_are_in_order() {
+        let names: Vec<&str> = ALL.iter().map(|code| code.name()).collect();
+        for name in &names {
+            let digits = name.strip_prefix("MP").expect("a code starts with MP");
+            assert!(
+                digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_digit()),
+                "{name}"
+            );
+        }
+        assert!(names.is_sorted_by(|a, b| a < b), "{names:?}");
+        assert_eq!(Code::find(" mp0001 "), Some(ALL[0]));
+        assert_eq!(Code::find("1"), None);
+    }
+}
