@@ -3,4 +3,5 @@
 pub mod cli;
 pub mod config;
 pub mod errors;
+pub mod invoker;
 pub mod ledger;
