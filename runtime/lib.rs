@@ -2,5 +2,6 @@
 
 pub mod cli;
 pub mod config;
+pub mod edge;
 pub mod handle;
 pub mod ledger;
