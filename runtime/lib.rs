@@ -5,3 +5,4 @@ pub mod config;
 pub mod edge;
 pub mod handle;
 pub mod ledger;
+pub mod router;
