@@ -4,5 +4,6 @@ pub mod cli;
 pub mod config;
 pub mod edge;
 pub mod handle;
+pub mod ingress;
 pub mod ledger;
 pub mod router;
