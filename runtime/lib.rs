@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod config;
 pub mod edge;
+pub mod egress;
 pub mod handle;
 pub mod ingress;
 pub mod ledger;
