@@ -2,6 +2,12 @@
 
 pub mod cli;
 pub mod config;
+pub mod edge;
+pub mod egress;
 pub mod errors;
+pub mod handle;
+pub mod ingress;
 pub mod invoker;
 pub mod ledger;
+pub mod node;
+pub mod router;

@@ -10,6 +10,7 @@ pub mod check;
 mod check_modules;
 mod console;
 pub mod explain;
+mod logging;
 pub mod run;
 #[cfg(test)]
 mod tests;

@@ -27,11 +27,7 @@ pub(crate) fn millpond(args: &[&str]) -> Run {
         }
     };
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
-    Run {
-        exit,
-        out: text(out),
-        err: text(err),
-    }
+    Run { exit, out: text(out), err: text(err) }
 }
 
 /// Wrong usage is 2 and help is 0, whatever the command.
@@ -45,32 +41,9 @@ fn usage() {
         (&["walk"], 2),
         (&["check"], 2),
         (&["run", "module.yaml"], 2),
-        (
-            &[
-                "run",
-                "module.yaml",
-                "--data-dir",
-                "d",
-                "--listen",
-                "0.0.0.0:80",
-            ],
-            2,
-        ),
-        (
-            &["run", "module.yaml", "--data-dir", "d", "--admin", "8090"],
-            2,
-        ),
-        (
-            &[
-                "run",
-                "module.yaml",
-                "--data-dir",
-                "d",
-                "--log-format",
-                "xml",
-            ],
-            2,
-        ),
+        (&["run", "module.yaml", "--data-dir", "d", "--listen", "0.0.0.0:80"], 2),
+        (&["run", "module.yaml", "--data-dir", "d", "--admin", "8090"], 2),
+        (&["run", "module.yaml", "--data-dir", "d", "--log-format", "xml"], 2),
     ] {
         assert_eq!(millpond(args).exit, exit, "{args:?}");
     }

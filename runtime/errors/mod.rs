@@ -42,9 +42,7 @@ impl Code {
 
     /// Looks a code up; `mp1` and `1` are not guessed at, but case does not matter.
     pub fn find(name: &str) -> Option<Code> {
-        ALL.iter()
-            .copied()
-            .find(|code| code.name().eq_ignore_ascii_case(name.trim()))
+        ALL.iter().copied().find(|code| code.name().eq_ignore_ascii_case(name.trim()))
     }
 }
 
@@ -135,12 +133,26 @@ codes! {
 
     // 2: router.
     MP2003 "no endpoint serves a target", "tests/modules/snapshots";
+    // 3: the engine.
+    MP3001 "no endpoint serves the function type", "engine/tests";
+    MP3002 "state declared under two types", "engine/tests";
+    MP3003 "stored value has another type than declared", "engine/tests";
+    MP3004 "delayed messages are not there yet", "engine/tests";
+    MP3005 "answer names a lane that does not exist", "engine/tests";
+    MP3006 "function asks for states again and again", "engine/tests";
+    MP3007 "state expiration is not there yet", "engine/tests";
+    MP3008 "answer changes a state that was not declared", "engine/tests";
+    MP3009 "answer writes a state with another type than declared", "engine/tests";
+    MP3010 "state value exceeds the limit", "engine/tests";
+    MP3099 "the engine stopped by itself", "engine/tests";
 
     // 7: admin and command line.
     MP7002 "admin API open to the network without a token", "cli/run.rs";
     MP7003 "unknown error code", "cli/explain.rs";
     MP7004 "admin token file cannot be used", "cli/run.rs";
     MP7005 "admin API and module want the same port", "cli/run.rs";
+    MP7030 "address to listen on cannot be had", "tests/e2e";
+    MP7031 "the system refused something", "node.rs";
 }
 
 #[cfg(test)]
@@ -153,10 +165,7 @@ mod tests {
         let names: Vec<&str> = ALL.iter().map(|code| code.name()).collect();
         for name in &names {
             let digits = name.strip_prefix("MP").expect("a code starts with MP");
-            assert!(
-                digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_digit()),
-                "{name}"
-            );
+            assert!(digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_digit()), "{name}");
         }
         assert!(names.is_sorted_by(|a, b| a < b), "{names:?}");
         assert_eq!(Code::find(" mp0001 "), Some(ALL[0]));

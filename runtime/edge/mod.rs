@@ -1,0 +1,21 @@
+//! What the HTTP edges (ingress, egress reader, admin) share.
+//!
+//! What comes in: connections. What goes out: answers, each error in one shape ([`Problem`]). Who owns the state: nobody
+//! keeps any beyond a connection. All that a client can make grow (connections, headers, bodies, time) has a limit here.
+
+mod body;
+mod connection;
+#[cfg(test)]
+pub(crate) mod fake;
+mod path;
+mod problem;
+mod serve;
+#[cfg(test)]
+mod tests;
+
+pub use body::{BodyBudget, BodyError, BodyLimits};
+pub use path::{InvalidEscape, decode};
+pub use problem::Problem;
+pub use serve::{ConnectionLimits, serve};
+
+pub(crate) use body::{announces_too_much, discard, read};

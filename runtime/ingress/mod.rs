@@ -1,0 +1,9 @@
+//! Ingresses: they read events and hand them to the engine. They decide nothing, and they can be paused.
+
+mod http;
+mod idempotency;
+
+pub use http::{HttpIngress, IngressLimits};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,308 @@
+//! The node: opens the stages in the order in which a message meets them, and runs them until it is told to stop.
+//!
+//! What comes in: [`RunOptions`], already checked. What goes out: a process that serves. Who owns what: the engine thread
+//! (`node/driver.rs`) owns the engine; two threads beside it block on the ledger, one to commit and one to load
+//! (`node/storage.rs`); sockets belong to the tokio runtime. A message's way: ingress, router, engine, invoker, engine,
+//! ledger, engine, egress. Every arrow between the last five passes through the engine thread.
+
+mod driver;
+mod notices;
+mod stages;
+mod storage;
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::Instant;
+
+use millpond_engine::Engine;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::info;
+
+use crate::cli::run::RunOptions;
+use crate::edge::{ConnectionLimits, serve};
+use crate::egress::{EgressLimits, HttpEgress};
+use crate::handle::{EngineGone, EngineHandle, Readiness};
+use crate::ingress::{HttpIngress, IngressLimits};
+use crate::invoker::{InvalidEndpoint, Invoker};
+use crate::ledger::local::LocalLedger;
+use crate::ledger::{Ledger, LedgerError};
+
+use driver::{Driver, Ending, Message};
+use stages::Stages;
+
+/// Why a node could not start, or ended before it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The ledger cannot be opened.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A listener's address cannot be had.
+    #[error("{what} cannot listen on `{address}`")]
+    Listen {
+        /// What wanted to listen.
+        what: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// An endpoint cannot be called.
+    #[error(transparent)]
+    Endpoint(#[from] InvalidEndpoint),
+    /// The admin token cannot be read.
+    #[error("admin token file `{}` cannot be read", path.display())]
+    Token {
+        /// Its path.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The process lacks something of the machine.
+    #[error("the system refused {what}")]
+    System {
+        /// What was refused.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The ledger failed while the node ran. What was acknowledged is durable.
+    #[error("the ledger failed, nothing is taken in any more")]
+    LedgerFailed(#[source] LedgerError),
+    /// The engine thread is gone: a defect.
+    #[error("the engine stopped by itself")]
+    EngineGone,
+}
+
+impl NodeError {
+    /// The page that explains it: `millpond explain CODE`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            NodeError::Ledger(error) | NodeError::LedgerFailed(error) => error.code(),
+            NodeError::Listen { .. } => "MP7030",
+            NodeError::Endpoint(_) => "MP4002",
+            NodeError::Token { .. } => "MP7004",
+            NodeError::System { .. } => "MP7031",
+            NodeError::EngineGone => "MP3099",
+        }
+    }
+
+    /// What to do about it, where that can be said.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            NodeError::Ledger(LedgerError::InUse { .. }) => {
+                Some("stop that process, or start this one with `--data-dir` and another folder".to_owned())
+            }
+            NodeError::Listen { .. } => {
+                Some("choose another port or address; port 0 takes any that is free".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Runs a node until SIGTERM or SIGINT, then makes everything durable and returns.
+///
+/// # Errors
+/// [`NodeError`] when it cannot start, or cannot go on.
+pub fn run(options: &RunOptions) -> Result<(), NodeError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("millpond-io")
+        .build()
+        .map_err(|source| NodeError::System { what: "threads", source })?;
+    let result = runtime.block_on(start(options));
+    // Connections that are still open belong to clients that were told, or do not read.
+    runtime.shutdown_background();
+    result
+}
+
+async fn start(options: &RunOptions) -> Result<(), NodeError> {
+    let began = Instant::now();
+    let token = read_token(options.admin_token_file.as_deref())?;
+    let stages = Stages::new(&options.module);
+    let listeners = Listeners::bind(options).await?;
+    let ledger: Arc<dyn Ledger> = Arc::new(LocalLedger::open(&options.data_dir)?);
+    let restored = ledger.restore()?;
+    let lanes = stages.egresses.lanes().to_vec();
+    let hash_seed = stages::random_u64().map_err(|source| NodeError::System { what: "random bytes", source })?;
+    let config = stages.engine_config(hash_seed);
+    let engine = Engine::new(config.clone(), &restored);
+    let invoker = Invoker::new(stages.targets.clone(), config.limits.clone(), Arc::new(stages.egresses.clone()))?;
+
+    let (messages, inbox) = mpsc::channel::<Message>();
+    let to_engine = messages.clone();
+    let (handle, node) = EngineHandle::new(lanes.len(), move |request| {
+        to_engine.send(Message::Request(request)).map_err(|_| EngineGone)
+    });
+    for (lane, name) in (0..).map(millpond_engine::LaneId).zip(&lanes) {
+        node.publish(lane, ledger.lane(name)?.1 - 1);
+    }
+    let node = Arc::new(node);
+    let storage = storage::start(&ledger, &lanes, &messages);
+    let driver = Driver::new(engine, inbox, messages.clone(), invoker.clone(), storage, Arc::clone(&node));
+    let (ended, end) = tokio::sync::oneshot::channel();
+    let thread = std::thread::Builder::new().name("millpond-engine".to_owned()).spawn(move || {
+        let _ = ended.send(driver.run());
+    });
+    let thread = thread.map_err(|source| NodeError::System { what: "a thread", source })?;
+
+    let mut signals = Signals::new().map_err(|source| NodeError::System { what: "signal handlers", source })?;
+    node.set_readiness(Readiness::Ready);
+    let servers = listeners.serve(&handle, &ledger, &config, options, token, &invoker);
+    let ready = Ready {
+        functions: config.endpoints.len(),
+        recovered_ms: began.elapsed().as_millis(),
+        ledger: options.data_dir.display().to_string(),
+        bound: servers.bound.clone(),
+    };
+    ready.say();
+
+    let mut end = end;
+    let ending = tokio::select! {
+        ending = &mut end => ending,
+        () = signals.next() => {
+            info!("stopping");
+            node.set_readiness(Readiness::Stopping);
+            let _ = messages.send(Message::Stop);
+            end.await
+        }
+    };
+    if let Ok(Ending::LedgerFailed(error)) = &ending {
+        node.set_readiness(Readiness::Failed(error.to_string().into()));
+    }
+    servers.join().await;
+    let _ = thread.join();
+    match ending {
+        Ok(Ending::Stopped) => {
+            info!("stopped, everything is durable");
+            Ok(())
+        }
+        Ok(Ending::LedgerFailed(error)) => Err(NodeError::LedgerFailed(error)),
+        Err(_) => Err(NodeError::EngineGone),
+    }
+}
+
+fn read_token(path: Option<&std::path::Path>) -> Result<Option<String>, NodeError> {
+    let Some(path) = path else { return Ok(None) };
+    let token = std::fs::read_to_string(path).map_err(|source| NodeError::Token { path: path.to_owned(), source })?;
+    Ok(Some(token.trim().to_owned()))
+}
+
+/// The line that says that events are taken in, on standard output.
+struct Ready {
+    functions: usize,
+    recovered_ms: u128,
+    ledger: String,
+    bound: Vec<(&'static str, SocketAddr)>,
+}
+
+impl Ready {
+    fn say(&self) {
+        let bound: String = self.bound.iter().map(|(what, address)| format!("{what}={address} ")).collect();
+        let line = format!(
+            "ready {bound}functions={} recovered_ms={} ledger={}",
+            self.functions, self.recovered_ms, self.ledger
+        );
+        // Whoever started us may have closed our standard output; the log has the line too.
+        let _ = writeln!(std::io::stdout().lock(), "{line}").and_then(|()| std::io::stdout().flush());
+        info!("{line}");
+    }
+}
+
+/// The moment to stop.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Signals> {
+        Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Sockets that are bound before anything is opened, so that a port in use is said at once.
+struct Listeners {
+    ingress: Option<TcpListener>,
+    egress: Option<TcpListener>,
+    admin: TcpListener,
+}
+
+/// Tasks that serve.
+struct Servers {
+    bound: Vec<(&'static str, SocketAddr)>,
+    tasks: tokio::task::JoinSet<()>,
+}
+
+impl Listeners {
+    async fn bind(options: &RunOptions) -> Result<Listeners, NodeError> {
+        let (ingress, egress) = stages::playground_ports(&options.module);
+        Ok(Listeners {
+            ingress: match ingress {
+                Some(port) => Some(bind("ingress", SocketAddr::new(options.listen, port)).await?),
+                None => None,
+            },
+            egress: match egress {
+                Some(port) => Some(bind("egress", SocketAddr::new(options.listen, port)).await?),
+                None => None,
+            },
+            admin: bind("admin", options.admin).await?,
+        })
+    }
+
+    fn serve(
+        self,
+        handle: &EngineHandle,
+        ledger: &Arc<dyn Ledger>,
+        config: &millpond_engine::EngineConfig,
+        options: &RunOptions,
+        token: Option<String>,
+        invoker: &Invoker,
+    ) -> Servers {
+        let mut servers = Servers { bound: Vec::new(), tasks: tokio::task::JoinSet::new() };
+        if let Some(listener) = self.ingress {
+            let limits = IngressLimits::new(&config.limits);
+            let ingress = HttpIngress::new(handle.clone(), &config.endpoints, limits);
+            servers.add("ingress", listener, ingress.into_service(), handle);
+        }
+        if let Some(listener) = self.egress {
+            let egress = HttpEgress::new(handle.clone(), Arc::clone(ledger), &config.lanes, EgressLimits::default());
+            servers.add("egress", listener, egress.into_service(), handle);
+        }
+        let _ = (options, token, invoker);
+        servers
+    }
+}
+
+impl Servers {
+    fn add(&mut self, what: &'static str, listener: TcpListener, service: axum::Router, handle: &EngineHandle) {
+        if let Ok(address) = listener.local_addr() {
+            self.bound.push((what, address));
+        }
+        let handle = handle.clone();
+        let closing = async move { handle.stopping().await };
+        self.tasks.spawn(serve(listener, service, ConnectionLimits::default(), closing));
+    }
+
+    async fn join(mut self) {
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+async fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, NodeError> {
+    TcpListener::bind(address).await.map_err(|source| NodeError::Listen { what, address, source })
+}

@@ -1,0 +1,177 @@
+//! The engine thread: hands inputs to the engine with their time, and carries out what it asks for.
+//!
+//! What comes in: [`Message`]s of all other threads, in one queue. What goes out: calls to the invoker, jobs to the ledger,
+//! answers to the edges. It owns the engine and the list of those who wait for an answer. It reads the clock, the engine
+//! does not.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use millpond_engine::{Answer, Call, Engine, Input, Output, Receipt};
+use tokio::sync::oneshot;
+
+use super::notices::Notices;
+use super::storage::Storage;
+use crate::handle::{NodeSide, Request};
+use crate::invoker::Invoker;
+use crate::ledger::LedgerError;
+
+/// What other threads tell the engine thread.
+pub(super) enum Message {
+    /// An edge asks for something.
+    Request(Request),
+    /// A stage answered.
+    Input(Box<Input>),
+    /// The ledger cannot go on.
+    LedgerFailed(LedgerError),
+    /// Make everything durable and end.
+    Stop,
+}
+
+/// How the engine thread ended.
+pub(super) enum Ending {
+    /// As it was told, with everything durable.
+    Stopped,
+    /// The ledger failed. What was acknowledged is durable.
+    LedgerFailed(LedgerError),
+}
+
+/// The engine thread's content.
+pub(super) struct Driver {
+    engine: Engine,
+    inbox: Receiver<Message>,
+    messages: Sender<Message>,
+    invoker: Invoker,
+    io: tokio::runtime::Handle,
+    storage: Storage,
+    node: Arc<NodeSide>,
+    next_receipt: u64,
+    waiting: HashMap<Receipt, oneshot::Sender<Answer>>,
+    notices: Notices,
+    stopped: bool,
+}
+
+impl Driver {
+    /// To be made inside the tokio runtime that calls shall run on.
+    pub(super) fn new(
+        engine: Engine,
+        inbox: Receiver<Message>,
+        messages: Sender<Message>,
+        invoker: Invoker,
+        storage: Storage,
+        node: Arc<NodeSide>,
+    ) -> Driver {
+        Driver {
+            engine,
+            inbox,
+            messages,
+            invoker,
+            io: tokio::runtime::Handle::current(),
+            storage,
+            node,
+            next_receipt: 0,
+            waiting: HashMap::new(),
+            notices: Notices::default(),
+            stopped: false,
+        }
+    }
+
+    /// Runs until it is told to stop, or the ledger fails.
+    pub(super) fn run(mut self) -> Ending {
+        self.carry_out();
+        while !self.stopped {
+            match self.next() {
+                Some(Message::Request(request)) => self.request(request),
+                Some(Message::Input(input)) => self.tell(*input),
+                Some(Message::Stop) => self.tell(Input::Stop),
+                Some(Message::LedgerFailed(error)) => return Ending::LedgerFailed(error),
+                None => self.tell(Input::Tick),
+            }
+        }
+        Ending::Stopped
+    }
+
+    /// The next message, or `None` when the engine wanted to be woken before there is one.
+    fn next(&self) -> Option<Message> {
+        let wait = match self.engine.wake_at() {
+            // The clock is read again now and then, because it may be set forward while we sleep.
+            Some(due) => Duration::from_millis(due.saturating_sub(now_ms())).min(Duration::from_secs(1)),
+            None => Duration::from_secs(1),
+        };
+        match self.inbox.recv_timeout(wait) {
+            Ok(message) => Some(message),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => unreachable!("this thread holds a sender itself"),
+        }
+    }
+
+    fn request(&mut self, request: Request) {
+        match request {
+            Request::Ingested { mut event, reply } => {
+                event.receipt = Some(self.receipt(reply));
+                self.tell(Input::Ingested(event));
+            }
+            Request::Freed { lane, upto, reply } => {
+                let receipt = reply.map(|reply| self.receipt(reply));
+                self.tell(Input::Freed { lane, upto, receipt });
+            }
+            // Whoever asked may have gone away.
+            Request::Inspect { address, reply } => drop(reply.send(self.engine.view(&address))),
+            Request::Metrics { reply } => drop(reply.send(self.engine.metrics())),
+            Request::Resume { address } => self.tell(Input::Resume(address)),
+        }
+    }
+
+    fn receipt(&mut self, reply: oneshot::Sender<Answer>) -> Receipt {
+        let receipt = Receipt(self.next_receipt);
+        self.next_receipt += 1;
+        self.waiting.insert(receipt, reply);
+        receipt
+    }
+
+    fn tell(&mut self, input: Input) {
+        self.engine.handle(now_ms(), input);
+        self.carry_out();
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(output) = self.engine.poll() {
+            match output {
+                Output::Load(load) => self.storage.load(load),
+                Output::Call(call) => self.call(call),
+                Output::Checkpoint(checkpoint) => self.storage.commit(checkpoint),
+                Output::Answer { receipt, answer } => {
+                    if let Some(reply) = self.waiting.remove(&receipt) {
+                        // A producer that went away will ask again, with its key.
+                        let _ = reply.send(answer);
+                    }
+                }
+                Output::Publish { lane, upto } => self.node.publish(lane, upto),
+                Output::Pause => self.node.set_paused(true),
+                Output::Resume => self.node.set_paused(false),
+                Output::Notice(notice) => self.notices.say(&notice),
+                Output::Stopped => self.stopped = true,
+            }
+        }
+    }
+
+    fn call(&self, call: Box<Call>) {
+        let (invoker, messages) = (self.invoker.clone(), self.messages.clone());
+        self.io.spawn(async move {
+            let result = invoker.call(&call).await;
+            let input = match result {
+                Ok(reply) => Input::Reply { call: call.id, reply },
+                Err(failure) => Input::CallFailed { call: call.id, failure },
+            };
+            // No engine thread: the process is ending, and the call will be made again.
+            let _ = messages.send(Message::Input(Box::new(input)));
+        });
+    }
+}
+
+fn now_ms() -> u64 {
+    // A clock before 1970 reads as 1970; the engine's time never goes backwards anyway.
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

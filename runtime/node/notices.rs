@@ -1,0 +1,85 @@
+//! The engine's notices in the log: a warning is repeated at most every 10 s for the same function and code, with a count
+//! of what was left out. Ids stay out of the log at this level; the admin API shows them.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use millpond_engine::{FailureKind, Notice};
+use millpond_protocol::TypeName;
+use tracing::{debug, error, info, warn};
+
+/// Pause between two lines about the same thing.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// Pairs of function and code that are remembered; function types come from messages, so there may be any number.
+const REMEMBERED_MAX: usize = 1024;
+
+/// What was said lately.
+#[derive(Debug, Default)]
+pub(super) struct Notices {
+    said: HashMap<(TypeName, &'static str, &'static str), (Instant, u64)>,
+}
+
+impl Notices {
+    pub(super) fn say(&mut self, notice: &Notice) {
+        match notice {
+            Notice::Retrying { address, attempt, next_ms, code, error } => {
+                debug!(%address, attempt, next_ms, code, %error, "function call failed, will retry");
+                if let Some(suppressed) = self.due(&address.function, "retry", code) {
+                    warn!(function = %address.function, code, attempt, next_ms, %error, suppressed, "function call failed, will retry");
+                }
+            }
+            Notice::Parked { address, kind, code, error } => {
+                debug!(%address, code, %error, "address parked");
+                let Some(suppressed) = self.due(&address.function, "park", code) else { return };
+                let hint = format!("millpond explain {code}");
+                let function = &address.function;
+                match kind {
+                    FailureKind::Unreachable => {
+                        warn!(%function, code, %error, suppressed, hint, "address parked, function cannot be reached");
+                    }
+                    FailureKind::Rejected => {
+                        error!(%function, code, %error, suppressed, hint, "address parked, function rejects its message");
+                    }
+                    FailureKind::NoEndpoint => {
+                        error!(%function, code, %error, suppressed, hint, "address parked, nobody serves it");
+                    }
+                }
+            }
+            Notice::Recovered { address } => {
+                debug!(%address, "address answers again");
+                if let Some(suppressed) = self.due(&address.function, "recovered", "") {
+                    info!(function = %address.function, suppressed, "address answers again");
+                }
+            }
+            Notice::KeysForgotten { count } => {
+                warn!(count, "idempotency keys forgotten before their time, the store is full");
+            }
+        }
+    }
+
+    /// How many lines were left out since the last one, when it is time for another.
+    fn due(&mut self, function: &TypeName, what: &'static str, code: &'static str) -> Option<u64> {
+        let now = Instant::now();
+        if self.said.len() >= REMEMBERED_MAX {
+            self.said.retain(|_, (at, _)| now.duration_since(*at) < EVERY);
+        }
+        if self.said.len() >= REMEMBERED_MAX {
+            return None;
+        }
+        match self.said.get_mut(&(function.clone(), what, code)) {
+            Some((at, suppressed)) if now.duration_since(*at) < EVERY => {
+                *suppressed += 1;
+                None
+            }
+            Some((at, suppressed)) => {
+                *at = now;
+                Some(std::mem::take(suppressed))
+            }
+            None => {
+                self.said.insert((function.clone(), what, code), (now, 0));
+                Some(0)
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! From the checked module to what each stage is built from.
+
+use std::time::Duration;
+
+use millpond_engine::{EgressRecord, EndpointConfig, EngineConfig, FunctionPattern, Limits, Rejection};
+use millpond_protocol::response::EgressMessage;
+
+use crate::config::model::{self, Egress, Ingress, Module, Transport};
+use crate::egress::{self, EgressTable};
+use crate::invoker::{EgressResolver, EndpointTarget};
+
+/// What the module says, stage by stage. Endpoints stand in the order of the module in both lists.
+pub(super) struct Stages {
+    pub(super) endpoints: Vec<EndpointConfig>,
+    pub(super) targets: Vec<EndpointTarget>,
+    pub(super) egresses: EgressTable,
+}
+
+impl Stages {
+    pub(super) fn new(module: &Module) -> Stages {
+        let egresses: Vec<egress::Egress> = module.egresses().iter().filter_map(playground).collect();
+        Stages {
+            endpoints: module.endpoints().iter().map(endpoint).collect(),
+            targets: module.endpoints().iter().map(target).collect(),
+            egresses: EgressTable::new(&egresses),
+        }
+    }
+
+    pub(super) fn engine_config(&self, hash_seed: u64) -> EngineConfig {
+        EngineConfig {
+            endpoints: self.endpoints.clone(),
+            lanes: self.egresses.lanes().to_vec(),
+            limits: Limits::default(),
+            hash_seed,
+        }
+    }
+}
+
+/// Ports of the playground listeners that the module declares.
+pub(super) fn playground_ports(module: &Module) -> (Option<u16>, Option<u16>) {
+    let ingress = module.ingresses().iter().find_map(|ingress| match ingress {
+        Ingress::Playground(playground) => Some(playground.port),
+        _ => None,
+    });
+    let egress = module.egresses().iter().find_map(|egress| match egress {
+        Egress::Playground(playground) => Some(playground.port),
+        _ => None,
+    });
+    (ingress, egress)
+}
+
+/// Eight random bytes of the system, as a number.
+pub(super) fn random_u64() -> std::io::Result<u64> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+fn playground(egress: &Egress) -> Option<egress::Egress> {
+    match egress {
+        Egress::Playground(playground) => Some(egress::Egress::Playground { topics: playground.topics.clone() }),
+        Egress::Kafka(_) | Egress::Kinesis(_) => None,
+    }
+}
+
+fn endpoint(endpoint: &model::Endpoint) -> EndpointConfig {
+    let call = match &endpoint.transport {
+        Transport::Async(transport) => transport.call,
+        Transport::OkHttp(transport) => transport.call,
+    };
+    EndpointConfig {
+        functions: match &endpoint.functions {
+            model::FunctionPattern::Exact(function) => FunctionPattern::Exact(function.clone()),
+            model::FunctionPattern::Namespace(namespace) => FunctionPattern::Namespace(namespace.clone()),
+        },
+        max_num_batch_requests: endpoint.max_num_batch_requests.map(std::num::NonZeroU32::get),
+        call_ms: u64::try_from(call.as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+fn target(endpoint: &model::Endpoint) -> EndpointTarget {
+    let url = endpoint.url.as_str().to_owned();
+    match &endpoint.transport {
+        Transport::Async(transport) => EndpointTarget {
+            url,
+            connect: transport.connect,
+            pool_ttl: transport.pool_ttl,
+            pool_size: transport.pool_size.get() as usize,
+            payload_max_bytes: transport.payload_max_bytes as usize,
+        },
+        // `Module::not_yet` refuses to run it; its numbers are upstream's all the same.
+        Transport::OkHttp(transport) => EndpointTarget {
+            url,
+            connect: transport.connect,
+            pool_ttl: Duration::from_secs(60),
+            pool_size: 1024,
+            payload_max_bytes: usize::MAX,
+        },
+    }
+}
+
+impl EgressResolver for EgressTable {
+    fn resolve(&self, message: &EgressMessage) -> Result<EgressRecord, Rejection> {
+        EgressTable::resolve(self, message)
+    }
+}

@@ -1,0 +1,70 @@
+//! The two threads that block on the ledger: one commits checkpoints in their order, one loads.
+//!
+//! They are apart so that a sync never holds up a load. What comes in: checkpoints and loads of the engine. What goes out:
+//! messages to the engine thread.
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+
+use millpond_engine::{Checkpoint, Input, LaneName, Load};
+
+use super::driver::Message;
+use crate::ledger::{Ledger, LedgerError};
+
+/// The engine thread's way to the ledger.
+pub(super) struct Storage {
+    checkpoints: Sender<Arc<Checkpoint>>,
+    loads: Sender<Load>,
+}
+
+impl Storage {
+    /// Makes a checkpoint durable; [`Input::Durable`] follows, or [`Message::LedgerFailed`].
+    pub(super) fn commit(&self, checkpoint: Arc<Checkpoint>) {
+        // A thread that is gone has said why before.
+        let _ = self.checkpoints.send(checkpoint);
+    }
+
+    /// Loads; [`Input::Loaded`] follows, or [`Message::LedgerFailed`].
+    pub(super) fn load(&self, load: Load) {
+        let _ = self.loads.send(load);
+    }
+}
+
+/// Starts both threads. They end when the [`Storage`] is dropped.
+pub(super) fn start(ledger: &Arc<dyn Ledger>, lanes: &[LaneName], engine: &Sender<Message>) -> Storage {
+    let (checkpoints, commit_queue) = mpsc::channel();
+    let (loads, load_queue) = mpsc::channel();
+    let lanes = lanes.to_vec();
+    spawn("millpond-commit", ledger, engine, commit_queue, move |ledger, checkpoint: Arc<Checkpoint>| {
+        ledger.commit(&checkpoint, &lanes)?;
+        Ok(Input::Durable(checkpoint.meta.checkpoint))
+    });
+    spawn("millpond-load", ledger, engine, load_queue, |ledger, load: Load| Ok(Input::Loaded(ledger.load(&load)?)));
+    Storage { checkpoints, loads }
+}
+
+fn spawn<Job: Send + 'static>(
+    name: &str,
+    ledger: &Arc<dyn Ledger>,
+    engine: &Sender<Message>,
+    queue: Receiver<Job>,
+    work: impl Fn(&dyn Ledger, Job) -> Result<Input, LedgerError> + Send + 'static,
+) {
+    let (ledger, engine) = (Arc::clone(ledger), engine.clone());
+    let body = move || {
+        for job in queue {
+            let message = match work(&*ledger, job) {
+                Ok(input) => Message::Input(Box::new(input)),
+                Err(error) => Message::LedgerFailed(error),
+            };
+            let failed = matches!(message, Message::LedgerFailed(_));
+            if engine.send(message).is_err() || failed {
+                return;
+            }
+        }
+    };
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(body)
+        .expect("a process that just started may have threads");
+}
