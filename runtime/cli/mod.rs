@@ -12,7 +12,7 @@ mod console;
 pub mod explain;
 pub mod run;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use args::Cli;
 pub use console::Console;

@@ -125,9 +125,9 @@ impl Module {
         let mut namespaces = BTreeMap::new();
         for (at, endpoint) in endpoints.iter().enumerate() {
             match &endpoint.functions {
-                FunctionPattern::Exact(function) => drop(exact.insert(function.clone(), at)),
+                FunctionPattern::Exact(function) => _ = exact.insert(function.clone(), at),
                 FunctionPattern::Namespace(namespace) => {
-                    drop(namespaces.insert(namespace.clone(), at))
+                    _ = namespaces.insert(namespace.clone(), at)
                 }
             }
         }
