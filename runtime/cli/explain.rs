@@ -67,6 +67,13 @@ mod tests {
             page.out
                 .starts_with("# MP0030: required field is missing\n")
         );
+        for code in crate::errors::ALL {
+            assert_eq!(
+                millpond(&["explain", code.name()]).out,
+                code.page(),
+                "{code}"
+            );
+        }
         let list = millpond(&["explain"]);
         assert_eq!(list.exit, 0);
         assert_eq!(list.out.lines().count(), crate::errors::ALL.len());
