@@ -11,15 +11,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// makes what the function answers durable in one step. Takes the module.yaml files and SDKs of Apache Flink Stateful
 /// Functions as they are.
 #[derive(Debug, Parser)]
-#[command(
-    name = "millpond",
-    version,
-    disable_help_subcommand = true,
-    max_term_width = 100
-)]
-#[command(
-    after_help = "Exit codes: 0 done, 1 the input has a problem, 2 wrong usage, 3 the environment failed."
-)]
+#[command(name = "millpond", version, disable_help_subcommand = true, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 done, 1 the input has a problem, 2 wrong usage, 3 the environment failed.")]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

@@ -34,36 +34,19 @@ fn summary(module: &Module, findings: &[Diagnostic]) -> String {
         (module.ingresses().len(), "ingress", "ingresses"),
         (module.egresses().len(), "egress", "egresses"),
     ];
-    let parts: Vec<String> = counts
-        .into_iter()
-        .map(|(n, one, many)| quantity(n, one, many))
-        .collect();
-    let warnings = if findings.is_empty() {
-        String::new()
-    } else {
-        format!(", {}", count(findings))
-    };
+    let parts: Vec<String> = counts.into_iter().map(|(n, one, many)| quantity(n, one, many)).collect();
+    let warnings = if findings.is_empty() { String::new() } else { format!(", {}", count(findings)) };
     let digest = module.digest().to_string();
-    format!(
-        "ok: {}{warnings} (digest {})",
-        parts.join(", "),
-        &digest[..12]
-    )
+    format!("ok: {}{warnings} (digest {})", parts.join(", "), &digest[..12])
 }
 
 /// How many errors and warnings.
 pub(super) fn count(findings: &[Diagnostic]) -> String {
     let errors = findings.iter().filter(|finding| finding.is_error()).count();
     let warnings = findings.len() - errors;
-    let parts = [
-        (errors, "error", "errors"),
-        (warnings, "warning", "warnings"),
-    ];
-    let parts: Vec<String> = parts
-        .into_iter()
-        .filter(|(n, _, _)| *n > 0)
-        .map(|(n, one, many)| quantity(n, one, many))
-        .collect();
+    let parts = [(errors, "error", "errors"), (warnings, "warning", "warnings")];
+    let parts: Vec<String> =
+        parts.into_iter().filter(|(n, _, _)| *n > 0).map(|(n, one, many)| quantity(n, one, many)).collect();
     parts.join(", ")
 }
 

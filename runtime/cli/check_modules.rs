@@ -36,9 +36,7 @@ pub(super) fn execute(args: &CheckModulesArgs, console: &mut Console<'_>) -> Exi
                 good += 1;
                 ("ok", findings)
             }
-            Err(findings)
-                if errors_only(&findings).all(|finding| is_about_the_whole(finding.code)) =>
-            {
+            Err(findings) if errors_only(&findings).all(|finding| is_about_the_whole(finding.code)) => {
                 good += 1;
                 ("ok, a part", findings)
             }
@@ -50,26 +48,13 @@ pub(super) fn execute(args: &CheckModulesArgs, console: &mut Console<'_>) -> Exi
         let mut codes: Vec<&str> = findings.iter().map(|finding| finding.code.name()).collect();
         codes.sort_unstable();
         codes.dedup();
-        console.data(
-            format!(
-                "{verdict:<10}  {name}  {}  {}",
-                count(&findings),
-                codes.join(" ")
-            )
-            .trim_end(),
-        );
+        console.data(format!("{verdict:<10}  {name}  {}  {}", count(&findings), codes.join(" ")).trim_end());
         if args.findings {
             console.findings(&findings);
         }
     }
-    console.data(format!(
-        "{good} accepted, {bad} refused, {others} other YAML files left out"
-    ));
-    if args.strict && bad > 0 {
-        Exit::Input
-    } else {
-        Exit::Done
-    }
+    console.data(format!("{good} accepted, {bad} refused, {others} other YAML files left out"));
+    if args.strict && bad > 0 { Exit::Input } else { Exit::Done }
 }
 
 /// A file may be a part of an application: what is missing may be in another file.
@@ -96,10 +81,7 @@ fn find(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) {
             if depth > 0 {
                 find(&path, depth - 1, files);
             }
-        } else if path
-            .extension()
-            .is_some_and(|extension| extension == "yaml" || extension == "yml")
-        {
+        } else if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
             files.push(path);
         }
     }

@@ -27,11 +27,7 @@ impl<'a> Console<'a> {
 
     /// Two buffers, plain.
     pub fn buffers(out: &'a mut Vec<u8>, err: &'a mut Vec<u8>) -> Console<'a> {
-        Console {
-            out: Box::new(out),
-            err: Box::new(err),
-            style: Style::Plain,
-        }
+        Console { out: Box::new(out), err: Box::new(err), style: Style::Plain }
     }
 
     /// Writes a line that was asked for. A reader that has gone away (`| head`) is nobody's problem.

@@ -26,14 +26,8 @@ fn unknown(name: &str) -> Diagnostic {
     let hint = match near.as_slice() {
         [] => "`millpond explain` lists all codes".to_owned(),
         near => {
-            let words = near
-                .iter()
-                .map(|code| format!("`{code}`"))
-                .collect::<Vec<_>>();
-            format!(
-                "did you mean {}? `millpond explain` lists all codes",
-                words.join(" or ")
-            )
+            let words = near.iter().map(|code| format!("`{code}`")).collect::<Vec<_>>();
+            format!("did you mean {}? `millpond explain` lists all codes", words.join(" or "))
         }
     };
     Diagnostic::error(errors::MP7003, format!("there is no error code `{name}`")).hint(hint)
@@ -48,9 +42,7 @@ mod tests {
     fn unknown_code() {
         let run = millpond(&["explain", "MP0058"]);
         assert_eq!(run.exit, 1);
-        assert!(run.err.starts_with(
-            "error[MP7003]: there is no error code `MP0058`\nhint: did you mean `MP00"
-        ));
+        assert!(run.err.starts_with("error[MP7003]: there is no error code `MP0058`\nhint: did you mean `MP00"));
         let far = millpond(&["explain", "nothing of the kind"]);
         assert_eq!(
             far.err,
@@ -63,16 +55,9 @@ mod tests {
     fn pages_and_list() {
         let page = millpond(&["explain", "mp0030"]);
         assert_eq!((page.exit, page.err.as_str()), (0, ""));
-        assert!(
-            page.out
-                .starts_with("# MP0030: required field is missing\n")
-        );
+        assert!(page.out.starts_with("# MP0030: required field is missing\n"));
         for code in crate::errors::ALL {
-            assert_eq!(
-                millpond(&["explain", code.name()]).out,
-                code.page(),
-                "{code}"
-            );
+            assert_eq!(millpond(&["explain", code.name()]).out, code.page(), "{code}");
         }
         let list = millpond(&["explain"]);
         assert_eq!(list.exit, 0);

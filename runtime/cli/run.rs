@@ -88,20 +88,13 @@ fn admin_problems(admin: SocketAddr, token_file: Option<&Path>) -> Vec<Diagnosti
             return Vec::new();
         }
         let fact = format!("admin API on `{admin}` would be open to the network without a token");
-        let hint =
-            "add `--admin-token-file FILE`, or listen on loopback with `--admin 127.0.0.1:8090`";
+        let hint = "add `--admin-token-file FILE`, or listen on loopback with `--admin 127.0.0.1:8090`";
         return vec![Diagnostic::error(errors::MP7002, fact).hint(hint)];
     };
     let finding = |fact: String| Diagnostic::error(errors::MP7004, fact);
     let problem = match std::fs::read_to_string(path) {
-        Err(error) => finding(format!(
-            "admin token file `{}` cannot be read",
-            path.display()
-        ))
-        .caused_by(error),
-        Ok(token) if token.trim().is_empty() => {
-            finding(format!("admin token file `{}` is empty", path.display()))
-        }
+        Err(error) => finding(format!("admin token file `{}` cannot be read", path.display())).caused_by(error),
+        Ok(token) if token.trim().is_empty() => finding(format!("admin token file `{}` is empty", path.display())),
         Ok(_) => return Vec::new(),
     };
     vec![problem.hint("write a long random text into it: `openssl rand -hex 32 > FILE`")]
@@ -110,28 +103,19 @@ fn admin_problems(admin: SocketAddr, token_file: Option<&Path>) -> Vec<Diagnosti
 /// Whether a listener of the module would take the port of the admin API.
 fn port_conflict(module: &Module, admin: SocketAddr, listen: IpAddr) -> Option<Diagnostic> {
     let overlap = listen == admin.ip() || listen.is_unspecified() || admin.ip().is_unspecified();
-    let ingress = module
-        .ingresses()
-        .iter()
-        .filter_map(|ingress| match ingress {
-            Ingress::Playground(playground) => Some((playground.port, &playground.place)),
-            _ => None,
-        });
+    let ingress = module.ingresses().iter().filter_map(|ingress| match ingress {
+        Ingress::Playground(playground) => Some((playground.port, &playground.place)),
+        _ => None,
+    });
     let egress = module.egresses().iter().filter_map(|egress| match egress {
         Egress::Playground(playground) => Some((playground.port, &playground.place)),
         _ => None,
     });
-    let (port, place) = ingress
-        .chain(egress)
-        .find(|(port, _)| overlap && *port != 0 && *port == admin.port())?;
+    let (port, place) = ingress.chain(egress).find(|(port, _)| overlap && *port != 0 && *port == admin.port())?;
     let other = if port == 8099 { 8098 } else { 8099 };
     let fact = format!("admin API and module both want port {port}");
-    let finding =
-        Diagnostic::error(errors::MP7005, fact).at(place.clone(), "this listens on it too");
-    Some(finding.hint(format!(
-        "move the admin API: `--admin {}`",
-        SocketAddr::new(admin.ip(), other)
-    )))
+    let finding = Diagnostic::error(errors::MP7005, fact).at(place.clone(), "this listens on it too");
+    Some(finding.hint(format!("move the admin API: `--admin {}`", SocketAddr::new(admin.ip(), other))))
 }
 
 #[cfg(test)]
@@ -148,19 +132,12 @@ mod tests {
              kind: io.statefun.playground.v1/ingress\nspec:\n  port: {port}\n"
         );
         fs::write(&module, text).expect("a file");
-        let (module, data) = (
-            module.display().to_string(),
-            folder.join("data").display().to_string(),
-        );
+        let (module, data) = (module.display().to_string(), folder.join("data").display().to_string());
         millpond(&[&["run", &module, "--data-dir", &data], more].concat())
     }
 
     fn codes(run: &Run) -> Vec<&str> {
-        run.err
-            .lines()
-            .filter_map(|line| line.strip_prefix("error["))
-            .map(|rest| &rest[..6])
-            .collect()
+        run.err.lines().filter_map(|line| line.strip_prefix("error[")).map(|rest| &rest[..6]).collect()
     }
 
     /// MP7002, MP7004: an admin API that others can reach has a token, and the token is there.

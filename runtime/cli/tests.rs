@@ -15,9 +15,7 @@ pub(crate) struct Run {
 pub(crate) fn millpond(args: &[&str]) -> Run {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     // A fixed width: the terminal of whoever runs the tests is not part of what is tested.
-    let matches = Cli::command()
-        .term_width(100)
-        .try_get_matches_from([&["millpond"], args].concat());
+    let matches = Cli::command().term_width(100).try_get_matches_from([&["millpond"], args].concat());
     let exit = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => execute(cli, &mut Console::buffers(&mut out, &mut err)) as u8,
         Err(error) => {
@@ -31,11 +29,7 @@ pub(crate) fn millpond(args: &[&str]) -> Run {
         }
     };
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
-    Run {
-        exit,
-        out: text(out),
-        err: text(err),
-    }
+    Run { exit, out: text(out), err: text(err) }
 }
 
 /// Wrong usage is 2 and help is 0, whatever the command.
@@ -49,32 +43,9 @@ fn usage() {
         (&["walk"], 2),
         (&["check"], 2),
         (&["run", "module.yaml"], 2),
-        (
-            &[
-                "run",
-                "module.yaml",
-                "--data-dir",
-                "d",
-                "--listen",
-                "0.0.0.0:80",
-            ],
-            2,
-        ),
-        (
-            &["run", "module.yaml", "--data-dir", "d", "--admin", "8090"],
-            2,
-        ),
-        (
-            &[
-                "run",
-                "module.yaml",
-                "--data-dir",
-                "d",
-                "--log-format",
-                "xml",
-            ],
-            2,
-        ),
+        (&["run", "module.yaml", "--data-dir", "d", "--listen", "0.0.0.0:80"], 2),
+        (&["run", "module.yaml", "--data-dir", "d", "--admin", "8090"], 2),
+        (&["run", "module.yaml", "--data-dir", "d", "--log-format", "xml"], 2),
     ] {
         assert_eq!(millpond(args).exit, exit, "{args:?}");
     }
@@ -107,11 +78,7 @@ fn usage_errors_suggest() {
         (&["check", "m.yaml", "--interpolate"], "'--interpolate-env'"),
     ] {
         let run = millpond(args);
-        assert!(
-            run.exit == 2 && run.err.contains(near),
-            "{args:?}: {}",
-            run.err
-        );
+        assert!(run.exit == 2 && run.err.contains(near), "{args:?}: {}", run.err);
     }
 }
 
@@ -136,8 +103,5 @@ fn check_modules_reports_every_file() {
     let expected = "refused     deep/bad.yml  1 error  MP0021\nok, a part  good.yaml  1 error  MP0080\n1 accepted, 1 refused, 2 other YAML files left out\n";
     assert_eq!(run.out, expected);
     assert_eq!(millpond(&["check-modules", "--strict", &path]).exit, 1);
-    assert_eq!(
-        millpond(&["check-modules", &format!("{path}/nowhere")]).exit,
-        1
-    );
+    assert_eq!(millpond(&["check-modules", &format!("{path}/nowhere")]).exit, 1);
 }

@@ -21,31 +21,12 @@ const LISTED_MAX: usize = 10;
 
 /// Checks everything.
 pub(crate) fn check(components: &Components, report: &mut Report) {
-    let endpoints = components
-        .endpoints
-        .iter()
-        .map(|endpoint| (&endpoint.functions, &endpoint.place));
+    let endpoints = components.endpoints.iter().map(|endpoint| (&endpoint.functions, &endpoint.place));
     unique(endpoints, "endpoint for", report);
-    let ingress_ids: Vec<_> = components
-        .ingresses
-        .iter()
-        .map(|ingress| (ingress.id(), ingress.place()))
-        .collect();
-    unique(
-        ingress_ids.iter().map(|(id, place)| (id, *place)),
-        "ingress",
-        report,
-    );
-    let egress_ids: Vec<_> = components
-        .egresses
-        .iter()
-        .map(|egress| (egress.id(), egress.place()))
-        .collect();
-    unique(
-        egress_ids.iter().map(|(id, place)| (id, *place)),
-        "egress",
-        report,
-    );
+    let ingress_ids: Vec<_> = components.ingresses.iter().map(|ingress| (ingress.id(), ingress.place())).collect();
+    unique(ingress_ids.iter().map(|(id, place)| (id, *place)), "ingress", report);
+    let egress_ids: Vec<_> = components.egresses.iter().map(|egress| (egress.id(), egress.place())).collect();
+    unique(egress_ids.iter().map(|(id, place)| (id, *place)), "egress", report);
     ports(components, report);
 
     if components.ingresses.is_empty() && !components.lost_ingress {
@@ -74,10 +55,9 @@ fn unique<'c, K: Eq + Hash + Display + 'c>(
         match first.get(key) {
             None => drop(first.insert(key, place)),
             Some(earlier) => {
-                let finding =
-                    Diagnostic::error(errors::MP0082, format!("{what} `{key}` is declared twice"))
-                        .at(place.clone(), "declared again here")
-                        .related((*earlier).clone(), "first declared here");
+                let finding = Diagnostic::error(errors::MP0082, format!("{what} `{key}` is declared twice"))
+                    .at(place.clone(), "declared again here")
+                    .related((*earlier).clone(), "first declared here");
                 report.add(finding.hint("keep one of the two"));
             }
         }
@@ -86,13 +66,10 @@ fn unique<'c, K: Eq + Hash + Display + 'c>(
 
 /// The playground components listen on one address; two cannot share a port.
 fn ports(components: &Components, report: &mut Report) {
-    let ingress = components
-        .ingresses
-        .iter()
-        .find_map(|ingress| match ingress {
-            Ingress::Playground(playground) => Some((playground.port, &playground.place)),
-            _ => None,
-        });
+    let ingress = components.ingresses.iter().find_map(|ingress| match ingress {
+        Ingress::Playground(playground) => Some((playground.port, &playground.place)),
+        _ => None,
+    });
     let egress = components.egresses.iter().find_map(|egress| match egress {
         Egress::Playground(playground) => Some((playground.port, &playground.place)),
         _ => None,
@@ -119,11 +96,7 @@ fn targets(components: &Components, report: &mut Report) {
         for route in ingress.routes() {
             for target in &route.targets {
                 if !served.by_any(&target.function) {
-                    let label = format!(
-                        "target of {from} `{}` in ingress `{}`",
-                        route.name,
-                        ingress.id()
-                    );
+                    let label = format!("target of {from} `{}` in ingress `{}`", route.name, ingress.id());
                     report.add(served.finding(&target.function, target.place.clone(), label));
                 }
             }
@@ -150,64 +123,38 @@ struct Served<'c> {
 
 impl<'c> Served<'c> {
     fn new(endpoints: &'c [Endpoint]) -> Served<'c> {
-        let patterns: Vec<String> = endpoints
-            .iter()
-            .map(|endpoint| endpoint.functions.to_string())
-            .collect();
-        Served {
-            endpoints,
-            lookup: patterns.iter().cloned().collect(),
-            patterns,
-        }
+        let patterns: Vec<String> = endpoints.iter().map(|endpoint| endpoint.functions.to_string()).collect();
+        Served { endpoints, lookup: patterns.iter().cloned().collect(), patterns }
     }
 
     fn by_any(&self, function: &TypeName) -> bool {
-        self.lookup.contains(&function.to_string())
-            || self.lookup.contains(&format!("{}/*", function.namespace()))
+        self.lookup.contains(&function.to_string()) || self.lookup.contains(&format!("{}/*", function.namespace()))
     }
 
     fn finding(&self, function: &TypeName, place: Place, label: String) -> Diagnostic {
-        let listed = self
-            .endpoints
-            .iter()
-            .zip(&self.patterns)
-            .take(LISTED_MAX)
-            .map(|(endpoint, pattern)| {
-                if endpoint.place.same_file(&place) {
-                    format!("`{pattern}` (line {})", endpoint.place.line())
-                } else {
-                    format!(
-                        "`{pattern}` ({}:{})",
-                        endpoint.place.file(),
-                        endpoint.place.line()
-                    )
-                }
-            });
+        let listed = self.endpoints.iter().zip(&self.patterns).take(LISTED_MAX).map(|(endpoint, pattern)| {
+            if endpoint.place.same_file(&place) {
+                format!("`{pattern}` (line {})", endpoint.place.line())
+            } else {
+                format!("`{pattern}` ({}:{})", endpoint.place.file(), endpoint.place.line())
+            }
+        });
         let mut list = listed.collect::<Vec<_>>().join(", ");
         if self.endpoints.len() > LISTED_MAX {
             list.push_str(&format!(" and {} more", self.endpoints.len() - LISTED_MAX));
         }
-        Diagnostic::error(
-            errors::MP2003,
-            format!("no endpoint serves function type `{function}`"),
-        )
-        .at(place, label)
-        .note(format!("declared endpoints: {list}"))
-        .maybe_hint(self.suggestion(function))
+        Diagnostic::error(errors::MP2003, format!("no endpoint serves function type `{function}`"))
+            .at(place, label)
+            .note(format!("declared endpoints: {list}"))
+            .maybe_hint(self.suggestion(function))
     }
 
     fn suggestion(&self, function: &TypeName) -> Option<String> {
-        let near = near_miss(
-            &function.to_string(),
-            self.patterns.iter().map(String::as_str),
-        );
+        let near = near_miss(&function.to_string(), self.patterns.iter().map(String::as_str));
         if let Some(pattern) = near.filter(|pattern| !pattern.ends_with("/*")) {
             return Some(format!("did you mean `{pattern}`?"));
         }
-        let namespaces = self
-            .patterns
-            .iter()
-            .filter_map(|pattern| pattern.strip_suffix("/*"));
+        let namespaces = self.patterns.iter().filter_map(|pattern| pattern.strip_suffix("/*"));
         let namespace = near_miss(function.namespace(), namespaces)?;
         Some(format!("did you mean `{namespace}/{}`?", function.name()))
     }

@@ -61,12 +61,7 @@ impl fmt::Debug for AwsCredentials {
 /// Reads `awsRegion`.
 pub(crate) fn read_region(node: &Node, cx: &mut Context<'_>) -> Result<AwsRegion, Reported> {
     let mut fields = Fields::open(node, "`awsRegion`", cx)?;
-    let kind = kind(
-        &mut fields,
-        "awsRegion.type",
-        &["default", "specific", "custom-endpoint"],
-        cx,
-    )?;
+    let kind = kind(&mut fields, "awsRegion.type", &["default", "specific", "custom-endpoint"], cx)?;
     let region = match kind {
         0 => Ok(AwsRegion::FromEnvironment),
         1 => text(&mut fields, "id", cx).map(AwsRegion::Specific),
@@ -89,34 +84,20 @@ fn custom_endpoint(fields: &mut Fields<'_>, cx: &mut Context<'_>) -> Result<AwsR
         Err(cx.add(Diagnostic::error(errors::MP0070, fact).at(place, cause)))
     });
     let region = text(fields, "id", cx);
-    Ok(AwsRegion::CustomEndpoint {
-        endpoint: endpoint?,
-        region: region?,
-    })
+    Ok(AwsRegion::CustomEndpoint { endpoint: endpoint?, region: region? })
 }
 
 /// Reads `awsCredentials`.
-pub(crate) fn read_credentials(
-    node: &Node,
-    cx: &mut Context<'_>,
-) -> Result<AwsCredentials, Reported> {
+pub(crate) fn read_credentials(node: &Node, cx: &mut Context<'_>) -> Result<AwsCredentials, Reported> {
     let mut fields = Fields::open(node, "`awsCredentials`", cx)?;
-    let kind = kind(
-        &mut fields,
-        "awsCredentials.type",
-        &["default", "basic", "profile"],
-        cx,
-    )?;
+    let kind = kind(&mut fields, "awsCredentials.type", &["default", "basic", "profile"], cx)?;
     let credentials = match kind {
         0 => Ok(AwsCredentials::FromEnvironment),
         1 => {
             let access_key_id = text(&mut fields, "accessKeyId", cx);
             let secret_access_key = text(&mut fields, "secretAccessKey", cx);
             access_key_id.and_then(|access_key_id| {
-                Ok(AwsCredentials::Basic {
-                    access_key_id,
-                    secret_access_key: secret_access_key?,
-                })
+                Ok(AwsCredentials::Basic { access_key_id, secret_access_key: secret_access_key? })
             })
         }
         _ => {
@@ -133,28 +114,13 @@ pub(crate) fn read_credentials(
 }
 
 /// The index of the field `type` in a list of words.
-fn kind(
-    fields: &mut Fields<'_>,
-    field: &str,
-    words: &[&str],
-    cx: &mut Context<'_>,
-) -> Result<usize, Reported> {
+fn kind(fields: &mut Fields<'_>, field: &str, words: &[&str], cx: &mut Context<'_>) -> Result<usize, Reported> {
     let node = fields.required("type", cx)?;
     let text = cx.text(node, field)?;
-    let choices: Vec<(&str, usize)> = words
-        .iter()
-        .enumerate()
-        .map(|(at, word)| (*word, at))
-        .collect();
+    let choices: Vec<(&str, usize)> = words.iter().enumerate().map(|(at, word)| (*word, at)).collect();
     cx.one_of(node, field, &text, &choices)
 }
 
-fn text(
-    fields: &mut Fields<'_>,
-    field: &'static str,
-    cx: &mut Context<'_>,
-) -> Result<String, Reported> {
-    fields
-        .required(field, cx)
-        .and_then(|node| cx.text(node, field))
+fn text(fields: &mut Fields<'_>, field: &'static str, cx: &mut Context<'_>) -> Result<String, Reported> {
+    fields.required(field, cx).and_then(|node| cx.text(node, field))
 }

@@ -44,37 +44,23 @@ const KINDS: &[(&str, Reader)] = &[
         endpoint::read_v2(spec, place, cx).map(|endpoint| found.endpoints.push(endpoint))
     }),
     ("io.statefun.kafka.v1/ingress", |spec, place, cx, found| {
-        kafka_ingress::read(spec, place, cx)
-            .map(|ingress| found.ingresses.push(Ingress::Kafka(ingress)))
+        kafka_ingress::read(spec, place, cx).map(|ingress| found.ingresses.push(Ingress::Kafka(ingress)))
     }),
     ("io.statefun.kafka.v1/egress", |spec, place, cx, found| {
         kafka_egress::read(spec, place, cx).map(|egress| found.egresses.push(Egress::Kafka(egress)))
     }),
-    (
-        "io.statefun.kinesis.v1/ingress",
-        |spec, place, cx, found| {
-            kinesis::read_ingress(spec, place, cx)
-                .map(|ingress| found.ingresses.push(Ingress::Kinesis(ingress)))
-        },
-    ),
-    ("io.statefun.kinesis.v1/egress", |spec, place, cx, found| {
-        kinesis::read_egress(spec, place, cx)
-            .map(|egress| found.egresses.push(Egress::Kinesis(egress)))
+    ("io.statefun.kinesis.v1/ingress", |spec, place, cx, found| {
+        kinesis::read_ingress(spec, place, cx).map(|ingress| found.ingresses.push(Ingress::Kinesis(ingress)))
     }),
-    (
-        "io.statefun.playground.v1/ingress",
-        |spec, place, cx, found| {
-            playground::read_ingress(spec, place, cx)
-                .map(|ingress| found.ingresses.push(Ingress::Playground(ingress)))
-        },
-    ),
-    (
-        "io.statefun.playground.v1/egress",
-        |spec, place, cx, found| {
-            playground::read_egress(spec, place, cx)
-                .map(|egress| found.egresses.push(Egress::Playground(egress)))
-        },
-    ),
+    ("io.statefun.kinesis.v1/egress", |spec, place, cx, found| {
+        kinesis::read_egress(spec, place, cx).map(|egress| found.egresses.push(Egress::Kinesis(egress)))
+    }),
+    ("io.statefun.playground.v1/ingress", |spec, place, cx, found| {
+        playground::read_ingress(spec, place, cx).map(|ingress| found.ingresses.push(Ingress::Playground(ingress)))
+    }),
+    ("io.statefun.playground.v1/egress", |spec, place, cx, found| {
+        playground::read_egress(spec, place, cx).map(|egress| found.egresses.push(Egress::Playground(egress)))
+    }),
 ];
 
 /// Reads all documents of a file.
@@ -98,19 +84,11 @@ pub(crate) fn read_documents(documents: &Documents, cx: &mut Context<'_>, found:
 }
 
 /// One document: a mapping with `kind` and `spec`.
-fn read_document(
-    root: &Rc<Node>,
-    cx: &mut Context<'_>,
-    found: &mut Components,
-) -> Result<(), Reported> {
+fn read_document(root: &Rc<Node>, cx: &mut Context<'_>, found: &mut Components) -> Result<(), Reported> {
     let place = cx.place_of(root);
     if !matches!(root.value, Value::Map(_)) {
-        let fact = format!(
-            "document is {} where a component is needed",
-            root.description()
-        );
-        let finding = Diagnostic::error(errors::MP0020, fact)
-            .at(place, "expected a mapping with `kind` and `spec`");
+        let fact = format!("document is {} where a component is needed", root.description());
+        let finding = Diagnostic::error(errors::MP0020, fact).at(place, "expected a mapping with `kind` and `spec`");
         return Err(cx.add(finding));
     }
     let mut fields = Fields::open(root, "component", cx)?;
@@ -128,14 +106,13 @@ fn not_a_component(root: &Node, has_kind: bool, has_spec: bool, cx: &mut Context
         (false, true) => "`kind`",
         (true, _) => "`spec`",
     };
-    let mut finding = Diagnostic::error(errors::MP0020, format!("component has no {missing}")).at(
-        cx.place_of(root),
-        "expected a mapping with `kind` and `spec`",
-    );
+    let mut finding = Diagnostic::error(errors::MP0020, format!("component has no {missing}"))
+        .at(cx.place_of(root), "expected a mapping with `kind` and `spec`");
     if root.get("apiVersion").is_some() {
         finding = finding.hint("this is a Kubernetes object; pass the `module.yaml` that it holds");
     } else if root.get("module").is_some() {
-        finding = finding.hint("a module of the 3.0 format has to be the only document of its file, `---` at its end included");
+        finding = finding
+            .hint("a module of the 3.0 format has to be the only document of its file, `---` at its end included");
     }
     cx.add(finding)
 }
@@ -155,8 +132,7 @@ pub(crate) fn read_component(
     let name = cx.parse_type_name(&text, kind, "kind")?.to_string();
     let place = cx.place_of(kind);
     let Some((_, reader)) = KINDS.iter().find(|(kind, _)| *kind == name) else {
-        let near = near_miss(&name, KINDS.iter().map(|(kind, _)| *kind))
-            .map(|kind| format!("did you mean `{kind}`?"));
+        let near = near_miss(&name, KINDS.iter().map(|(kind, _)| *kind)).map(|kind| format!("did you mean `{kind}`?"));
         let mut finding = Diagnostic::error(errors::MP0021, format!("there is no kind `{name}`"))
             .at(place, "unknown kind")
             .maybe_hint(near);
@@ -174,9 +150,5 @@ pub(crate) fn read_component(
 }
 
 fn known_kinds() -> String {
-    KINDS
-        .iter()
-        .map(|(kind, _)| format!("`{kind}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    KINDS.iter().map(|(kind, _)| format!("`{kind}`")).collect::<Vec<_>>().join(", ")
 }

@@ -66,8 +66,7 @@ fn zone_seconds(zone: &str) -> Option<i64> {
     let number = digits(&compact, 4)?;
     let (hours, minutes) = (number / 100, number % 100);
     // Java's zones end at 18 hours.
-    (minutes < 60 && hours * 60 + minutes <= 18 * 60)
-        .then_some(sign * (hours * 3_600 + minutes * 60))
+    (minutes < 60 && hours * 60 + minutes <= 18 * 60).then_some(sign * (hours * 3_600 + minutes * 60))
 }
 
 fn is_leap(year: i64) -> bool {

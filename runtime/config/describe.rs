@@ -46,11 +46,7 @@ impl Block {
 
     fn properties(&mut self, properties: &Properties) {
         for (key, value) in properties {
-            let shown = if is_secret(key) {
-                HIDDEN.to_owned()
-            } else {
-                format!("{value:?}")
-            };
+            let shown = if is_secret(key) { HIDDEN.to_owned() } else { format!("{value:?}") };
             self.line(&format!("property {key:?}"), shown);
         }
     }
@@ -59,10 +55,7 @@ impl Block {
 fn endpoint(endpoint: &Endpoint) -> String {
     let mut block = Block::new(format!("endpoint {}", endpoint.functions));
     block.line("url", format!("{:?}", endpoint.url.as_str()));
-    block.line(
-        "max batch",
-        limit(endpoint.max_num_batch_requests.map(Into::into)),
-    );
+    block.line("max batch", limit(endpoint.max_num_batch_requests.map(Into::into)));
     match &endpoint.transport {
         Transport::Async(transport) => {
             block.line("transport", "async");
@@ -90,9 +83,7 @@ fn endpoint(endpoint: &Endpoint) -> String {
             block.line("write", duration::display(transport.write));
         }
     }
-    let policy = FailurePolicy::WORDS
-        .iter()
-        .find(|(_, policy)| *policy == endpoint.failure_policy);
+    let policy = FailurePolicy::WORDS.iter().find(|(_, policy)| *policy == endpoint.failure_policy);
     block.line("failure policy", policy.map_or("", |(word, _)| word));
     block.0
 }
@@ -135,9 +126,8 @@ fn startup_position(position: &StartupPosition) -> String {
         StartupPosition::Latest => "latest".to_owned(),
         StartupPosition::Date(date_ms) => format!("{date_ms} ms since 1970"),
         StartupPosition::SpecificOffsets(offsets) => {
-            let offsets = offsets
-                .iter()
-                .map(|((topic, partition), offset)| format!("{topic:?}/{partition} = {offset}"));
+            let offsets =
+                offsets.iter().map(|((topic, partition), offset)| format!("{topic:?}/{partition} = {offset}"));
             offsets.collect::<Vec<_>>().join(", ")
         }
     }
@@ -146,11 +136,7 @@ fn startup_position(position: &StartupPosition) -> String {
 fn route(block: &mut Block, what: &str, route: &Route) {
     block.line(what, format!("{:?}", route.name));
     block.line("  value type", format!("{:?}", route.value_type));
-    let targets: Vec<String> = route
-        .targets
-        .iter()
-        .map(|target| target.function.to_string())
-        .collect();
+    let targets: Vec<String> = route.targets.iter().map(|target| target.function.to_string()).collect();
     block.line("  targets", targets.join(", "));
 }
 
@@ -183,11 +169,7 @@ fn egress(egress: &Egress) -> String {
     match egress {
         Egress::Playground(playground) => {
             block.line("port", playground.port);
-            let mut topics: Vec<String> = playground
-                .topics
-                .iter()
-                .map(|topic| format!("{topic:?}"))
-                .collect();
+            let mut topics: Vec<String> = playground.topics.iter().map(|topic| format!("{topic:?}")).collect();
             topics.sort();
             block.line("topics", topics.join(", "));
         }
@@ -196,13 +178,8 @@ fn egress(egress: &Egress) -> String {
             let semantic = match kafka.delivery_semantic {
                 kafka_egress::DeliverySemantic::None => "none".to_owned(),
                 kafka_egress::DeliverySemantic::AtLeastOnce => "at-least-once".to_owned(),
-                kafka_egress::DeliverySemantic::ExactlyOnce {
-                    transaction_timeout,
-                } => {
-                    format!(
-                        "exactly-once, transaction timeout {}",
-                        duration::display(transaction_timeout)
-                    )
+                kafka_egress::DeliverySemantic::ExactlyOnce { transaction_timeout } => {
+                    format!("exactly-once, transaction timeout {}", duration::display(transaction_timeout))
                 }
             };
             block.line("delivery", semantic);

@@ -73,20 +73,14 @@ impl Diagnostic {
     /// Says where, with the words to write under it.
     #[must_use]
     pub fn at(mut self, place: Place, text: impl Into<String>) -> Diagnostic {
-        self.label = Some(Label {
-            place,
-            text: text.into(),
-        });
+        self.label = Some(Label { place, text: text.into() });
         self
     }
 
     /// Adds another place that has a part in it.
     #[must_use]
     pub fn related(mut self, place: Place, text: impl Into<String>) -> Diagnostic {
-        self.related.push(Label {
-            place,
-            text: text.into(),
-        });
+        self.related.push(Label { place, text: text.into() });
         self
     }
 
@@ -174,8 +168,7 @@ impl Report {
         if self.left_out > 0
             && let Some(last) = self.findings.last_mut()
         {
-            last.notes
-                .push(format!("{} more findings are not shown", self.left_out));
+            last.notes.push(format!("{} more findings are not shown", self.left_out));
         }
         self.findings
     }

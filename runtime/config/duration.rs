@@ -9,14 +9,8 @@ use std::time::Duration;
 /// Units by label, in nanoseconds.
 const UNITS: &[(&[&str], u128)] = &[
     (&["ns", "nano", "nanos", "nanosecond", "nanoseconds"], 1),
-    (
-        &["µs", "micro", "micros", "microsecond", "microseconds"],
-        1_000,
-    ),
-    (
-        &["ms", "milli", "millis", "millisecond", "milliseconds"],
-        1_000_000,
-    ),
+    (&["µs", "micro", "micros", "microsecond", "microseconds"], 1_000),
+    (&["ms", "milli", "millis", "millisecond", "milliseconds"], 1_000_000),
     (&["s", "sec", "secs", "second", "seconds"], 1_000_000_000),
     (&["min", "m", "minute", "minutes"], 60 * 1_000_000_000),
     (&["h", "hour", "hours"], 3_600 * 1_000_000_000),
@@ -45,9 +39,7 @@ pub fn parse(text: &str) -> Result<Duration, InvalidDuration> {
     if text.is_empty() {
         return Err(InvalidDuration::Empty);
     }
-    let digits_end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let digits_end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(digits_end);
     if digits.is_empty() {
         return Err(InvalidDuration::NoNumber);
@@ -58,9 +50,7 @@ pub fn parse(text: &str) -> Result<Duration, InvalidDuration> {
         "" => 1_000_000,
         label => {
             let known = UNITS.iter().find(|(labels, _)| labels.contains(&label));
-            known
-                .map(|(_, unit_ns)| *unit_ns)
-                .ok_or(InvalidDuration::UnknownUnit)?
+            known.map(|(_, unit_ns)| *unit_ns).ok_or(InvalidDuration::UnknownUnit)?
         }
     };
     // 63 bits times a day in nanoseconds is 110 bits.
@@ -78,13 +68,10 @@ impl InvalidDuration {
             return Some("ISO 8601 durations are not read here; write `90s` or `1 min`".to_owned());
         }
         match self {
-            InvalidDuration::UnknownUnit if text.contains(['.', ',']) => Some(
-                "fractions are not read; use a smaller unit: `1500ms` for one and a half seconds"
-                    .to_owned(),
-            ),
-            InvalidDuration::UnknownUnit => {
-                Some("one number and one unit: `90s`, `1 min`, `500ms`".to_owned())
+            InvalidDuration::UnknownUnit if text.contains(['.', ',']) => {
+                Some("fractions are not read; use a smaller unit: `1500ms` for one and a half seconds".to_owned())
             }
+            InvalidDuration::UnknownUnit => Some("one number and one unit: `90s`, `1 min`, `500ms`".to_owned()),
             _ => None,
         }
     }
@@ -96,9 +83,7 @@ impl fmt::Display for InvalidDuration {
             InvalidDuration::Empty => "empty",
             InvalidDuration::NoNumber => "expected digits and a unit, such as `30s`",
             InvalidDuration::TooLarge => "too large",
-            InvalidDuration::UnknownUnit => {
-                "expected one of the units d, h, min, s, ms, µs, ns behind the number"
-            }
+            InvalidDuration::UnknownUnit => "expected one of the units d, h, min, s, ms, µs, ns behind the number",
         })
     }
 }
@@ -106,10 +91,7 @@ impl fmt::Display for InvalidDuration {
 /// A duration in the largest unit that leaves no remainder: the form in which we print them.
 pub fn display(duration: Duration) -> String {
     let total_ns = duration.as_nanos();
-    let fitting = UNITS
-        .iter()
-        .rev()
-        .find(|(_, unit_ns)| total_ns > 0 && total_ns.is_multiple_of(*unit_ns));
+    let fitting = UNITS.iter().rev().find(|(_, unit_ns)| total_ns > 0 && total_ns.is_multiple_of(*unit_ns));
     match fitting {
         Some((labels, unit_ns)) => format!("{}{}", total_ns / unit_ns, labels[0]),
         None => "0s".to_owned(),
@@ -142,10 +124,7 @@ mod tests {
             ("5µs", Ok(Duration::from_micros(5))),
             ("5ns", Ok(Duration::from_nanos(5))),
             ("007s", ms(7_000)),
-            (
-                "9223372036854775807 s",
-                Ok(Duration::from_secs(i64::MAX.unsigned_abs())),
-            ),
+            ("9223372036854775807 s", Ok(Duration::from_secs(i64::MAX.unsigned_abs()))),
             ("9223372036854775807 d", Err(InvalidDuration::TooLarge)),
             ("9223372036854775808", Err(InvalidDuration::TooLarge)),
             ("", Err(InvalidDuration::Empty)),

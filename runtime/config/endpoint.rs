@@ -15,11 +15,7 @@ use super::yaml::Node;
 use crate::errors;
 
 /// Reads the spec of a v1 endpoint.
-pub(crate) fn read_v1(
-    spec: &Node,
-    place: Place,
-    cx: &mut Context<'_>,
-) -> Result<Endpoint, Reported> {
+pub(crate) fn read_v1(spec: &Node, place: Place, cx: &mut Context<'_>) -> Result<Endpoint, Reported> {
     let mut fields = Fields::open(spec, "`spec`", cx)?;
     let functions = fields.required("functions", cx).and_then(|node| {
         let text = cx.strict_text(node, "functions")?;
@@ -36,11 +32,7 @@ pub(crate) fn read_v1(
     };
     let timeouts = fields.get("timeouts").map(|node| &**node);
     let transport = transport::read_okhttp(timeouts, cx).map(Transport::OkHttp);
-    fields.without_effect(
-        "transport",
-        "kind `io.statefun.endpoints.v2/http` reads it",
-        cx,
-    );
+    fields.without_effect("transport", "kind `io.statefun.endpoints.v2/http` reads it", cx);
     let failure_policy = failure_policy(&mut fields, cx);
     fields.finish(cx);
     Ok(Endpoint {
@@ -54,11 +46,7 @@ pub(crate) fn read_v1(
 }
 
 /// Reads the spec of a v2 endpoint.
-pub(crate) fn read_v2(
-    spec: &Node,
-    place: Place,
-    cx: &mut Context<'_>,
-) -> Result<Endpoint, Reported> {
+pub(crate) fn read_v2(spec: &Node, place: Place, cx: &mut Context<'_>) -> Result<Endpoint, Reported> {
     let mut fields = Fields::open(spec, "`spec`", cx)?;
     let functions = fields.required("functions", cx).and_then(|node| {
         let text = cx.text(node, "functions")?;
@@ -72,19 +60,13 @@ pub(crate) fn read_v2(
     let batch = match fields.get("maxNumBatchRequests") {
         None => Ok(Some(MAX_NUM_BATCH_REQUESTS_DEFAULT)),
         // Jackson reads null for a Java `int` as 0, which is "no limit".
-        Some(node) => cx
-            .int(node, "maxNumBatchRequests")
-            .map(|number| batch_limit(number.unwrap_or(0))),
+        Some(node) => cx.int(node, "maxNumBatchRequests").map(|number| batch_limit(number.unwrap_or(0))),
     };
     let transport = match fields.get("transport") {
         None => Ok(Transport::Async(AsyncTransport::default())),
         Some(node) => transport::read(node, cx),
     };
-    fields.without_effect(
-        "timeouts",
-        "in this kind, timeouts stand in `transport`",
-        cx,
-    );
+    fields.without_effect("timeouts", "in this kind, timeouts stand in `transport`", cx);
     let failure_policy = failure_policy(&mut fields, cx);
     fields.finish(cx);
     let endpoint = Endpoint {
@@ -109,13 +91,11 @@ fn pattern(text: &str, node: &Node, cx: &mut Context<'_>) -> Result<FunctionPatt
     let place = cx.place_of(node);
     let Ok(name) = millpond_protocol::TypeName::parse(text) else {
         let fact = format!("`functions` is not a type name: `{text}`");
-        let mut finding = Diagnostic::error(errors::MP0035, fact)
-            .at(place, "expected `<namespace>/<name>` or `<namespace>/*`");
+        let mut finding =
+            Diagnostic::error(errors::MP0035, fact).at(place, "expected `<namespace>/<name>` or `<namespace>/*`");
         let namespace = text.trim_end_matches('/');
         if !namespace.is_empty() && !namespace.contains('/') {
-            finding = finding.hint(format!(
-                "write `{namespace}/*` for all functions of the namespace"
-            ));
+            finding = finding.hint(format!("write `{namespace}/*` for all functions of the namespace"));
         }
         return Err(cx.add(finding));
     };
@@ -136,9 +116,7 @@ fn url(text: &str, node: &Node, cx: &mut Context<'_>) -> Result<UrlTemplate, Rep
         let fact = format!("endpoint URL cannot be used: `{text}`");
         let mut finding = Diagnostic::error(errors::MP0051, fact).at(place, cause.to_string());
         if text.contains("${") && !cx.options.interpolates() {
-            finding = finding.hint(
-                "`${..}` is literal text; `--interpolate-env` replaces it from the environment",
-            );
+            finding = finding.hint("`${..}` is literal text; `--interpolate-env` replaces it from the environment");
         } else if !text.contains("://") {
             finding = finding.hint(format!("did you mean `http://{text}`?"));
         }
@@ -146,10 +124,7 @@ fn url(text: &str, node: &Node, cx: &mut Context<'_>) -> Result<UrlTemplate, Rep
     })
 }
 
-fn failure_policy(
-    fields: &mut Fields<'_>,
-    cx: &mut Context<'_>,
-) -> Result<FailurePolicy, Reported> {
+fn failure_policy(fields: &mut Fields<'_>, cx: &mut Context<'_>) -> Result<FailurePolicy, Reported> {
     let Some(node) = fields.get("failurePolicy") else {
         return Ok(FailurePolicy::default());
     };

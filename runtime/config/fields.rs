@@ -44,10 +44,7 @@ impl Context<'_> {
     /// Reports a value of the wrong type.
     pub(crate) fn wrong_type(&mut self, node: &Node, field: &str, expected: &str) -> Reported {
         let place = self.place_of(node);
-        let fact = format!(
-            "`{field}` is {} where {expected} is needed",
-            node.description()
-        );
+        let fact = format!("`{field}` is {} where {expected} is needed", node.description());
         self.add(Diagnostic::error(errors::MP0031, fact).at(place, format!("expected {expected}")))
     }
 
@@ -66,11 +63,9 @@ impl Context<'_> {
             other => {
                 let place = self.place_of(node);
                 let fact = format!("`{field}` is {} where text is needed", node.description());
-                let mut diagnostic =
-                    Diagnostic::error(errors::MP0031, fact).at(place, "expected text");
+                let mut diagnostic = Diagnostic::error(errors::MP0031, fact).at(place, "expected text");
                 if let Some(scalar) = other.filter(|scalar| **scalar != Scalar::Null) {
-                    diagnostic =
-                        diagnostic.hint(format!("write it in quotes: `\"{}\"`", scalar.to_text()));
+                    diagnostic = diagnostic.hint(format!("write it in quotes: `\"{}\"`", scalar.to_text()));
                 }
                 Err(self.add(diagnostic))
             }
@@ -78,16 +73,8 @@ impl Context<'_> {
     }
 
     /// Text, or nothing: for fields where upstream takes null as absent.
-    pub(crate) fn nullable_text(
-        &mut self,
-        node: &Node,
-        field: &str,
-    ) -> Result<Option<String>, Reported> {
-        if node.is_null() {
-            Ok(None)
-        } else {
-            self.text(node, field).map(Some)
-        }
+    pub(crate) fn nullable_text(&mut self, node: &Node, field: &str) -> Result<Option<String>, Reported> {
+        if node.is_null() { Ok(None) } else { self.text(node, field).map(Some) }
     }
 
     /// A 32-bit number as Jackson reads one: text is parsed, a fraction is cut off. Null and empty text give `None`.
@@ -103,9 +90,7 @@ impl Context<'_> {
         let Some(number) = number else {
             return Err(self.wrong_type(node, field, "a whole number"));
         };
-        i32::try_from(number)
-            .map(Some)
-            .map_err(|_| self.out_of_range(node, field, "-2147483648 to 2147483647"))
+        i32::try_from(number).map(Some).map_err(|_| self.out_of_range(node, field, "-2147483648 to 2147483647"))
     }
 
     fn cut_fraction(&mut self, node: &Node, field: &str, float: f64) -> i64 {
@@ -114,10 +99,7 @@ impl Context<'_> {
         if float.fract() != 0.0 {
             let place = self.place_of(node);
             let fact = format!("`{field}` is read as {whole}");
-            self.add(
-                Diagnostic::warning(errors::MP0040, fact)
-                    .at(place, "the fraction is cut off, as upstream does"),
-            );
+            self.add(Diagnostic::warning(errors::MP0040, fact).at(place, "the fraction is cut off, as upstream does"));
         }
         whole
     }
@@ -159,11 +141,7 @@ impl Context<'_> {
         duration::parse(&text).map_err(|cause| {
             let place = self.place_of(node);
             let fact = format!("`{field}` is not a duration: `{text}`");
-            self.add(
-                Diagnostic::error(errors::MP0037, fact)
-                    .at(place, cause.to_string())
-                    .maybe_hint(cause.hint(&text)),
-            )
+            self.add(Diagnostic::error(errors::MP0037, fact).at(place, cause.to_string()).maybe_hint(cause.hint(&text)))
         })
     }
 
@@ -177,18 +155,11 @@ impl Context<'_> {
     }
 
     /// A type name from text that was read already.
-    pub(crate) fn parse_type_name(
-        &mut self,
-        text: &str,
-        node: &Node,
-        field: &str,
-    ) -> Result<TypeName, Reported> {
+    pub(crate) fn parse_type_name(&mut self, text: &str, node: &Node, field: &str) -> Result<TypeName, Reported> {
         TypeName::parse(text).map_err(|_| {
             let place = self.place_of(node);
             let fact = format!("`{field}` is not a type name: `{text}`");
-            self.add(
-                Diagnostic::error(errors::MP0035, fact).at(place, "expected `<namespace>/<name>`"),
-            )
+            self.add(Diagnostic::error(errors::MP0035, fact).at(place, "expected `<namespace>/<name>`"))
         })
     }
 
@@ -206,17 +177,10 @@ impl Context<'_> {
         let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
         let place = self.place_of(node);
         let fact = format!("`{field}` cannot be `{text}`");
-        let expected = words
-            .iter()
-            .map(|word| format!("`{word}`"))
-            .collect::<Vec<_>>()
-            .join(", ");
+        let expected = words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
         let near = near_miss(text, words).map(|word| format!("did you mean `{word}`?"));
-        Err(self.add(
-            Diagnostic::error(errors::MP0036, fact)
-                .at(place, format!("possible: {expected}"))
-                .maybe_hint(near),
-        ))
+        Err(self
+            .add(Diagnostic::error(errors::MP0036, fact).at(place, format!("possible: {expected}")).maybe_hint(near)))
     }
 }
 
@@ -231,11 +195,7 @@ pub(crate) struct Fields<'n> {
 
 impl<'n> Fields<'n> {
     /// Opens a mapping. A key that was given twice is reported; the last one counts, as upstream.
-    pub(crate) fn open(
-        node: &'n Node,
-        name: &str,
-        cx: &mut Context<'_>,
-    ) -> Result<Fields<'n>, Reported> {
+    pub(crate) fn open(node: &'n Node, name: &str, cx: &mut Context<'_>) -> Result<Fields<'n>, Reported> {
         let Value::Map(entries) = &node.value else {
             return Err(cx.wrong_type(node, name, "a mapping"));
         };
@@ -245,35 +205,21 @@ impl<'n> Fields<'n> {
                 let fact = format!("key `{}` is given twice, the last one counts", entry.key);
                 let place = cx.place(&entry.key_range);
                 let first = cx.place(&first.key_range);
-                let finding =
-                    Diagnostic::warning(errors::MP0012, fact).at(place, "this one counts");
+                let finding = Diagnostic::warning(errors::MP0012, fact).at(place, "this one counts");
                 cx.add(finding.related(first, "this one is ignored"));
             }
         }
-        Ok(Fields {
-            name: name.to_owned(),
-            place: cx.place_of(node),
-            entries,
-            asked: Vec::new(),
-        })
+        Ok(Fields { name: name.to_owned(), place: cx.place_of(node), entries, asked: Vec::new() })
     }
 
     /// The value of a field, null included.
     pub(crate) fn get(&mut self, field: &'static str) -> Option<&'n Rc<Node>> {
         self.asked.push(field);
-        self.entries
-            .iter()
-            .rev()
-            .find(|entry| entry.key == field)
-            .map(|entry| &entry.value)
+        self.entries.iter().rev().find(|entry| entry.key == field).map(|entry| &entry.value)
     }
 
     /// The value of a field that must be there; null counts as missing.
-    pub(crate) fn required(
-        &mut self,
-        field: &'static str,
-        cx: &mut Context<'_>,
-    ) -> Result<&'n Rc<Node>, Reported> {
+    pub(crate) fn required(&mut self, field: &'static str, cx: &mut Context<'_>) -> Result<&'n Rc<Node>, Reported> {
         match self.get(field) {
             Some(node) if !node.is_null() => Ok(node),
             found => {
@@ -309,27 +255,14 @@ impl<'n> Fields<'n> {
         self.asked.push(field);
         if let Some(place) = self.key_place(field, cx) {
             let fact = format!("`{field}` has no effect in {}", self.name);
-            cx.add(
-                Diagnostic::warning(errors::MP0033, fact)
-                    .at(place, "ignored, as upstream does")
-                    .hint(hint),
-            );
+            cx.add(Diagnostic::warning(errors::MP0033, fact).at(place, "ignored, as upstream does").hint(hint));
         }
     }
 
     /// Warns about every field that nobody asked for.
     pub(crate) fn finish(self, cx: &mut Context<'_>) {
-        let present: HashSet<&str> = self
-            .entries
-            .iter()
-            .map(|entry| entry.key.as_str())
-            .collect();
-        let unused: Vec<&str> = self
-            .asked
-            .iter()
-            .copied()
-            .filter(|field| !present.contains(field))
-            .collect();
+        let present: HashSet<&str> = self.entries.iter().map(|entry| entry.key.as_str()).collect();
+        let unused: Vec<&str> = self.asked.iter().copied().filter(|field| !present.contains(field)).collect();
         for entry in self.entries {
             if self.asked.contains(&entry.key.as_str()) {
                 continue;
@@ -339,14 +272,9 @@ impl<'n> Fields<'n> {
             let hint = if entry.key == "<<" {
                 Some("merge keys are not supported; repeat the fields, or use an alias for each value".to_owned())
             } else {
-                near_miss(&entry.key, unused.iter().copied())
-                    .map(|field| format!("did you mean `{field}`?"))
+                near_miss(&entry.key, unused.iter().copied()).map(|field| format!("did you mean `{field}`?"))
             };
-            cx.add(
-                Diagnostic::warning(errors::MP0032, fact)
-                    .at(place, "ignored, as upstream does")
-                    .maybe_hint(hint),
-            );
+            cx.add(Diagnostic::warning(errors::MP0032, fact).at(place, "ignored, as upstream does").maybe_hint(hint));
         }
     }
 }

@@ -14,10 +14,8 @@ use super::{LoadOptions, load_sources};
 
 /// Reads a text as a module and shows everything there is to show.
 fn read(text: &str) {
-    let interpolating = LoadOptions {
-        environment: Some(&|name| (name.len() == 1).then(|| "a: [b]".to_owned())),
-        ..options()
-    };
+    let interpolating =
+        LoadOptions { environment: Some(&|name| (name.len() == 1).then(|| "a: [b]".to_owned())), ..options() };
     let sources: [Arc<Source>; 2] = [Source::new("a.yaml", text), Source::new("b.yaml", "")];
     for options in [&options(), &interpolating] {
         let findings = match load_sources(&sources, options) {
@@ -26,10 +24,7 @@ fn read(text: &str) {
                 findings.into_iter().chain(module.not_yet()).collect()
             }
             Err(findings) => {
-                assert!(
-                    super::errors_only(&findings).next().is_some(),
-                    "a refusal has an error"
-                );
+                assert!(super::errors_only(&findings).next().is_some(), "a refusal has an error");
                 findings
             }
         };
@@ -43,16 +38,10 @@ fn corpus() -> &'static [String] {
     CORPUS.get_or_init(|| {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/modules");
         let entries = fs::read_dir(folder).expect("the folder of modules");
-        let mut paths: Vec<_> = entries
-            .map(|entry| entry.expect("an entry").path())
-            .collect();
+        let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
         paths.sort();
-        let yaml = paths.iter().filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "yaml")
-        });
-        yaml.map(|path| fs::read_to_string(path).expect("a module file"))
-            .collect()
+        let yaml = paths.iter().filter(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+        yaml.map(|path| fs::read_to_string(path).expect("a module file")).collect()
     })
 }
 
@@ -109,11 +98,7 @@ fn mutation() -> impl Strategy<Value = (prop::sample::Index, usize, String)> {
         "*",
         "<<: *a",
     ];
-    (
-        any::<prop::sample::Index>(),
-        0..20usize,
-        prop::sample::select(pieces.map(str::to_owned).to_vec()),
-    )
+    (any::<prop::sample::Index>(), 0..20usize, prop::sample::select(pieces.map(str::to_owned).to_vec()))
 }
 
 proptest! {
@@ -152,9 +137,7 @@ proptest! {
 fn shapes_that_hurt() {
     let n = 20_000;
     let keys: String = (0..n).map(|i| format!("k{i}: v\n")).collect();
-    let topics: String = (0..n)
-        .map(|i| format!("  - {{topic: t{i}, valueType: a/b, targets: [c/d{i}]}}\n"))
-        .collect();
+    let topics: String = (0..n).map(|i| format!("  - {{topic: t{i}, valueType: a/b, targets: [c/d{i}]}}\n")).collect();
     let kafka = "kind: io.statefun.kafka.v1/ingress\nspec:\n  id: a/b\n  address: c\n  consumerGroupId: d\n  topics:\n";
     for (name, text) in [
         ("open lists", "[".repeat(n)),
@@ -168,10 +151,7 @@ fn shapes_that_hurt() {
         ("aliases", format!("- &a x\n{}", "- *a\n".repeat(n))),
         ("documents", "---\n".repeat(n)),
         ("bad documents", "--- x\n".repeat(n)),
-        (
-            "indentation",
-            (0..500).map(|i| format!("{}a:\n", " ".repeat(i))).collect(),
-        ),
+        ("indentation", (0..500).map(|i| format!("{}a:\n", " ".repeat(i))).collect()),
         ("spaces", " ".repeat(n)),
         ("tabs", "\t".repeat(n)),
         ("one long word", "x".repeat(n)),
@@ -182,22 +162,12 @@ fn shapes_that_hurt() {
         ("tags", "!a ".repeat(n)),
         ("block scalar", format!("a: |\n{}", "  x\n".repeat(n))),
         ("keys", keys.clone()),
-        (
-            "unknown fields",
-            format!(
-                "kind: io.statefun.playground.v1/ingress\nspec:\n{}",
-                keys.replace('k', "  k")
-            ),
-        ),
+        ("unknown fields", format!("kind: io.statefun.playground.v1/ingress\nspec:\n{}", keys.replace('k', "  k"))),
         ("keys given twice", "a: 1\n".repeat(n)),
         ("targets without endpoint", format!("{kafka}{topics}")),
     ] {
         let start = Instant::now();
         read(&text);
-        assert!(
-            start.elapsed() < Duration::from_secs(20),
-            "{name} took {:?}",
-            start.elapsed()
-        );
+        assert!(start.elapsed() < Duration::from_secs(20), "{name} took {:?}", start.elapsed());
     }
 }

@@ -43,19 +43,13 @@ pub enum LogLevel {
 }
 
 impl LogLevel {
-    const WORDS: &'static [(&'static str, LogLevel)] = &[
-        ("debug", LogLevel::Debug),
-        ("info", LogLevel::Info),
-        ("warn", LogLevel::Warn),
-        ("error", LogLevel::Error),
-    ];
+    const WORDS: &'static [(&'static str, LogLevel)] =
+        &[("debug", LogLevel::Debug), ("info", LogLevel::Info), ("warn", LogLevel::Warn), ("error", LogLevel::Error)];
 }
 
 impl Default for InvalidRecords {
     fn default() -> InvalidRecords {
-        InvalidRecords::Skip {
-            log_level: LogLevel::Warn,
-        }
+        InvalidRecords::Skip { log_level: LogLevel::Warn }
     }
 }
 
@@ -67,12 +61,8 @@ enum Kind {
     DeadLetter,
 }
 
-const KINDS: &[(&str, Kind)] = &[
-    ("skip", Kind::Skip),
-    ("fail", Kind::Fail),
-    ("forward", Kind::Forward),
-    ("dead-letter", Kind::DeadLetter),
-];
+const KINDS: &[(&str, Kind)] =
+    &[("skip", Kind::Skip), ("fail", Kind::Fail), ("forward", Kind::Forward), ("dead-letter", Kind::DeadLetter)];
 
 /// Reads the field.
 pub(crate) fn read(node: &Node, cx: &mut Context<'_>) -> Result<InvalidRecords, Reported> {
@@ -82,10 +72,7 @@ pub(crate) fn read(node: &Node, cx: &mut Context<'_>) -> Result<InvalidRecords, 
     let kind = cx.one_of(kind_node, "invalidRecordHandling.type", &kind_text, KINDS)?;
     let log_level = log_level(&mut fields, kind, &kind_text, cx);
     let target = match kind {
-        Kind::Forward => fields
-            .required("target", cx)
-            .and_then(|node| cx.type_name(node, "target"))
-            .map(Some),
+        Kind::Forward => fields.required("target", cx).and_then(|node| cx.type_name(node, "target")).map(Some),
         _ => {
             fields.without_effect("target", "only type `forward` reads it", cx);
             Ok(None)
@@ -102,22 +89,14 @@ pub(crate) fn read(node: &Node, cx: &mut Context<'_>) -> Result<InvalidRecords, 
 }
 
 /// `logLevel` belongs to `skip`; anywhere else it is an error, as in the fork.
-fn log_level(
-    fields: &mut Fields<'_>,
-    kind: Kind,
-    kind_text: &str,
-    cx: &mut Context<'_>,
-) -> Result<LogLevel, Reported> {
+fn log_level(fields: &mut Fields<'_>, kind: Kind, kind_text: &str, cx: &mut Context<'_>) -> Result<LogLevel, Reported> {
     let Some(node) = fields.get("logLevel") else {
         return Ok(LogLevel::Warn);
     };
     if kind != Kind::Skip {
-        let place = fields
-            .key_place("logLevel", cx)
-            .unwrap_or_else(|| fields.place());
+        let place = fields.key_place("logLevel", cx).unwrap_or_else(|| fields.place());
         let fact = format!("`logLevel` does not go with type `{kind_text}`");
-        let finding = Diagnostic::error(errors::MP0064, fact)
-            .at(place, "only type `skip` logs what it drops");
+        let finding = Diagnostic::error(errors::MP0064, fact).at(place, "only type `skip` logs what it drops");
         return Err(cx.add(finding.hint("leave `logLevel` out, or write `type: skip`")));
     }
     let text = cx.text(node, "logLevel")?;

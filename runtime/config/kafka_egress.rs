@@ -57,22 +57,13 @@ enum Kind {
     None,
 }
 
-const KINDS: &[(&str, Kind)] = &[
-    ("at-least-once", Kind::AtLeastOnce),
-    ("exactly-once", Kind::ExactlyOnce),
-    ("none", Kind::None),
-];
+const KINDS: &[(&str, Kind)] =
+    &[("at-least-once", Kind::AtLeastOnce), ("exactly-once", Kind::ExactlyOnce), ("none", Kind::None)];
 
 /// Reads the spec.
-pub(crate) fn read(
-    spec: &Node,
-    place: Place,
-    cx: &mut Context<'_>,
-) -> Result<KafkaEgress, Reported> {
+pub(crate) fn read(spec: &Node, place: Place, cx: &mut Context<'_>) -> Result<KafkaEgress, Reported> {
     let mut fields = Fields::open(spec, "`spec`", cx)?;
-    let id = fields
-        .required("id", cx)
-        .and_then(|node| cx.type_name(node, "id"));
+    let id = fields.required("id", cx).and_then(|node| cx.type_name(node, "id"));
     let place = fields.value_place("id", place, cx);
     let properties = match fields.get("properties") {
         None => Ok(Properties::new()),
@@ -89,13 +80,7 @@ pub(crate) fn read(
     if matches!(delivery_semantic, DeliverySemantic::ExactlyOnce { .. }) {
         properties.remove(TRANSACTION_TIMEOUT);
     }
-    Ok(KafkaEgress {
-        id: id?,
-        address: address?,
-        delivery_semantic,
-        properties,
-        place,
-    })
+    Ok(KafkaEgress { id: id?, address: address?, delivery_semantic, properties, place })
 }
 
 fn read_semantic(node: &Node, cx: &mut Context<'_>) -> Result<DeliverySemantic, Reported> {
@@ -104,20 +89,13 @@ fn read_semantic(node: &Node, cx: &mut Context<'_>) -> Result<DeliverySemantic, 
     let kind_text = cx.text(kind_node, "deliverySemantic.type")?;
     let kind = cx.one_of(kind_node, "deliverySemantic.type", &kind_text, KINDS)?;
     let semantic = match kind {
-        Kind::ExactlyOnce => transaction_timeout(&mut fields, cx).map(|transaction_timeout| {
-            DeliverySemantic::ExactlyOnce {
-                transaction_timeout,
-            }
-        }),
+        Kind::ExactlyOnce => transaction_timeout(&mut fields, cx)
+            .map(|transaction_timeout| DeliverySemantic::ExactlyOnce { transaction_timeout }),
         Kind::AtLeastOnce | Kind::None => {
             for field in ["transactionTimeout", "transactionTimeoutMillis"] {
                 fields.without_effect(field, "only type `exactly-once` reads it", cx);
             }
-            Ok(if matches!(kind, Kind::None) {
-                DeliverySemantic::None
-            } else {
-                DeliverySemantic::AtLeastOnce
-            })
+            Ok(if matches!(kind, Kind::None) { DeliverySemantic::None } else { DeliverySemantic::AtLeastOnce })
         }
     };
     fields.finish(cx);
@@ -125,10 +103,7 @@ fn read_semantic(node: &Node, cx: &mut Context<'_>) -> Result<DeliverySemantic, 
 }
 
 /// The older field wins when both are there, as upstream.
-fn transaction_timeout(
-    fields: &mut Fields<'_>,
-    cx: &mut Context<'_>,
-) -> Result<Duration, Reported> {
+fn transaction_timeout(fields: &mut Fields<'_>, cx: &mut Context<'_>) -> Result<Duration, Reported> {
     let (node, timeout) = match fields.get("transactionTimeoutMillis") {
         Some(node) => {
             let hint = "`transactionTimeoutMillis` wins; leave one of the two out";
@@ -142,8 +117,8 @@ fn transaction_timeout(
     };
     if timeout.is_zero() {
         let place = cx.place_of(node);
-        let finding = Diagnostic::error(errors::MP0053, "transaction timeout is zero")
-            .at(place, "has to be larger than 0");
+        let finding =
+            Diagnostic::error(errors::MP0053, "transaction timeout is zero").at(place, "has to be larger than 0");
         return Err(cx.add(finding));
     }
     Ok(timeout)
@@ -164,15 +139,9 @@ fn millis(node: &Node, cx: &mut Context<'_>) -> Result<Duration, Reported> {
         Some(Err(_)) => Err(cx.out_of_range(node, field, "1 and more")),
         None => {
             let place = cx.place_of(node);
-            let fact = format!(
-                "`{field}` is {} where a number of milliseconds is needed",
-                node.description()
-            );
-            let finding =
-                Diagnostic::error(errors::MP0031, fact).at(place, "expected a whole number");
-            Err(cx.add(
-                finding.hint("`transactionTimeout` reads durations with a unit, such as `15min`"),
-            ))
+            let fact = format!("`{field}` is {} where a number of milliseconds is needed", node.description());
+            let finding = Diagnostic::error(errors::MP0031, fact).at(place, "expected a whole number");
+            Err(cx.add(finding.hint("`transactionTimeout` reads durations with a unit, such as `15min`")))
         }
     }
 }

@@ -63,10 +63,8 @@ pub enum AutoOffsetReset {
 }
 
 impl AutoOffsetReset {
-    const WORDS: &'static [(&'static str, AutoOffsetReset)] = &[
-        ("earliest", AutoOffsetReset::Earliest),
-        ("latest", AutoOffsetReset::Latest),
-    ];
+    const WORDS: &'static [(&'static str, AutoOffsetReset)] =
+        &[("earliest", AutoOffsetReset::Earliest), ("latest", AutoOffsetReset::Latest)];
 
     /// The word of Kafka's own setting.
     pub fn as_str(self) -> &'static str {
@@ -78,15 +76,9 @@ impl AutoOffsetReset {
 }
 
 /// Reads the spec.
-pub(crate) fn read(
-    spec: &Node,
-    place: Place,
-    cx: &mut Context<'_>,
-) -> Result<KafkaIngress, Reported> {
+pub(crate) fn read(spec: &Node, place: Place, cx: &mut Context<'_>) -> Result<KafkaIngress, Reported> {
     let mut fields = Fields::open(spec, "`spec`", cx)?;
-    let id = fields
-        .required("id", cx)
-        .and_then(|node| cx.type_name(node, "id"));
+    let id = fields.required("id", cx).and_then(|node| cx.type_name(node, "id"));
     let place = fields.value_place("id", place, cx);
     let properties_node = fields.get("properties");
     let properties = match properties_node {
@@ -97,14 +89,9 @@ pub(crate) fn read(
     let group = setting(&mut fields, "consumerGroupId", GROUP_ID, &properties, cx);
     let auto_offset_reset = match fields.get("autoOffsetResetPosition") {
         None => Ok(AutoOffsetReset::default()),
-        Some(node) => cx.text(node, "autoOffsetResetPosition").and_then(|text| {
-            cx.one_of(
-                node,
-                "autoOffsetResetPosition",
-                &text.to_lowercase(),
-                AutoOffsetReset::WORDS,
-            )
-        }),
+        Some(node) => cx
+            .text(node, "autoOffsetResetPosition")
+            .and_then(|text| cx.one_of(node, "autoOffsetResetPosition", &text.to_lowercase(), AutoOffsetReset::WORDS)),
     };
     let startup_position = match fields.get("startupPosition") {
         None => Ok(StartupPosition::default()),
@@ -112,10 +99,7 @@ pub(crate) fn read(
     };
     let forward_headers = forward_headers(&mut fields, cx);
     let invalid_records = invalid_records(&mut fields, cx);
-    let defaults = (
-        forward_headers.unwrap_or(None),
-        invalid_records.clone().unwrap_or(None),
-    );
+    let defaults = (forward_headers.unwrap_or(None), invalid_records.clone().unwrap_or(None));
     let topics = topics(&mut fields, &defaults, cx);
     fields.finish(cx);
 
@@ -123,11 +107,8 @@ pub(crate) fn read(
     if properties.remove(AUTO_OFFSET_RESET).is_some()
         && let Some(node) = properties_node
     {
-        let fact = format!(
-            "property `{AUTO_OFFSET_RESET}` has no effect, field `autoOffsetResetPosition` decides"
-        );
-        let finding = Diagnostic::warning(errors::MP0033, fact)
-            .at(cx.place_of(node), "overridden, as upstream does");
+        let fact = format!("property `{AUTO_OFFSET_RESET}` has no effect, field `autoOffsetResetPosition` decides");
+        let finding = Diagnostic::warning(errors::MP0033, fact).at(cx.place_of(node), "overridden, as upstream does");
         cx.add(finding.hint("write `autoOffsetResetPosition: earliest` or `latest` in `spec`"));
     }
     properties.remove(BOOTSTRAP_SERVERS);
@@ -161,39 +142,26 @@ pub(crate) fn setting(
         }
         None => match properties {
             Err(reported) => return Err(*reported),
-            Ok(properties) => (
-                properties.get(property).cloned().unwrap_or_default(),
-                fields.place(),
-            ),
+            Ok(properties) => (properties.get(property).cloned().unwrap_or_default(), fields.place()),
         },
     };
     if !given.0.trim().is_empty() {
         return Ok(given.0);
     }
     let fact = format!("neither field `{field}` nor property `{property}` is set");
-    let finding =
-        Diagnostic::error(errors::MP0061, fact).at(given.1, format!("`{field}` is required"));
+    let finding = Diagnostic::error(errors::MP0061, fact).at(given.1, format!("`{field}` is required"));
     Err(cx.add(finding))
 }
 
-fn forward_headers(
-    fields: &mut Fields<'_>,
-    cx: &mut Context<'_>,
-) -> Result<Option<bool>, Reported> {
+fn forward_headers(fields: &mut Fields<'_>, cx: &mut Context<'_>) -> Result<Option<bool>, Reported> {
     match fields.get("forwardHeaders").filter(|node| !node.is_null()) {
         None => Ok(None),
         Some(node) => cx.boolean(node, "forwardHeaders").map(Some),
     }
 }
 
-fn invalid_records(
-    fields: &mut Fields<'_>,
-    cx: &mut Context<'_>,
-) -> Result<Option<InvalidRecords>, Reported> {
-    match fields
-        .get("invalidRecordHandling")
-        .filter(|node| !node.is_null())
-    {
+fn invalid_records(fields: &mut Fields<'_>, cx: &mut Context<'_>) -> Result<Option<InvalidRecords>, Reported> {
+    match fields.get("invalidRecordHandling").filter(|node| !node.is_null()) {
         None => Ok(None),
         Some(node) => invalid_records::read(node, cx).map(Some),
     }

@@ -77,22 +77,12 @@ enum Kind {
     Date,
 }
 
-const KINDS: &[(&str, Kind)] = &[
-    ("earliest", Kind::Earliest),
-    ("latest", Kind::Latest),
-    ("date", Kind::Date),
-];
+const KINDS: &[(&str, Kind)] = &[("earliest", Kind::Earliest), ("latest", Kind::Latest), ("date", Kind::Date)];
 
 /// Reads the spec of the ingress.
-pub(crate) fn read_ingress(
-    spec: &Node,
-    place: Place,
-    cx: &mut Context<'_>,
-) -> Result<KinesisIngress, Reported> {
+pub(crate) fn read_ingress(spec: &Node, place: Place, cx: &mut Context<'_>) -> Result<KinesisIngress, Reported> {
     let mut fields = Fields::open(spec, "`spec`", cx)?;
-    let id = fields
-        .required("id", cx)
-        .and_then(|node| cx.type_name(node, "id"));
+    let id = fields.required("id", cx).and_then(|node| cx.type_name(node, "id"));
     let place = fields.value_place("id", place, cx);
     let streams = streams(&mut fields, cx);
     let (region, credentials) = region_and_credentials(&mut fields, cx);
@@ -106,12 +96,8 @@ pub(crate) fn read_ingress(
     fields.finish(cx);
     let (streams, stream_arn) = (streams?, stream_arn?);
     if let Some(place) = arn_place.filter(|_| stream_arn.is_some() && streams.len() != 1) {
-        let fact = format!(
-            "`streamArn` names one stream, and `streams` has {}",
-            streams.len()
-        );
-        let finding = Diagnostic::error(errors::MP0071, fact)
-            .at(place, "goes with exactly one entry of `streams`");
+        let fact = format!("`streamArn` names one stream, and `streams` has {}", streams.len());
+        let finding = Diagnostic::error(errors::MP0071, fact).at(place, "goes with exactly one entry of `streams`");
         return Err(cx.add(finding.hint("declare one ingress for each stream that is read by ARN")));
     }
     Ok(KinesisIngress {
@@ -120,25 +106,16 @@ pub(crate) fn read_ingress(
         region: region?,
         credentials: credentials?,
         startup_position: startup_position?,
-        properties: properties?
-            .into_iter()
-            .map(|(key, value)| (client_config_key(key), value))
-            .collect(),
+        properties: properties?.into_iter().map(|(key, value)| (client_config_key(key), value)).collect(),
         stream_arn,
         place,
     })
 }
 
 /// Reads the spec of the egress.
-pub(crate) fn read_egress(
-    spec: &Node,
-    place: Place,
-    cx: &mut Context<'_>,
-) -> Result<KinesisEgress, Reported> {
+pub(crate) fn read_egress(spec: &Node, place: Place, cx: &mut Context<'_>) -> Result<KinesisEgress, Reported> {
     let mut fields = Fields::open(spec, "`spec`", cx)?;
-    let id = fields
-        .required("id", cx)
-        .and_then(|node| cx.type_name(node, "id"));
+    let id = fields.required("id", cx).and_then(|node| cx.type_name(node, "id"));
     let place = fields.value_place("id", place, cx);
     let (region, credentials) = region_and_credentials(&mut fields, cx);
     let max_outstanding_records = max_outstanding_records(&mut fields, cx);
@@ -159,10 +136,7 @@ pub(crate) fn read_egress(
 fn region_and_credentials(
     fields: &mut Fields<'_>,
     cx: &mut Context<'_>,
-) -> (
-    Result<AwsRegion, Reported>,
-    Result<AwsCredentials, Reported>,
-) {
+) -> (Result<AwsRegion, Reported>, Result<AwsCredentials, Reported>) {
     let region = match fields.get("awsRegion") {
         None => Ok(AwsRegion::default()),
         Some(node) => aws::read_region(node, cx),
@@ -214,9 +188,7 @@ fn read_position(node: &Node, cx: &mut Context<'_>) -> Result<KinesisStartupPosi
     let kind_node = fields.required("type", cx)?;
     let kind_text = cx.text(kind_node, "startupPosition.type")?;
     let position = match cx.one_of(kind_node, "startupPosition.type", &kind_text, KINDS)? {
-        Kind::Date => {
-            startup_position::read_date(&mut fields, cx).map(KinesisStartupPosition::Date)
-        }
+        Kind::Date => startup_position::read_date(&mut fields, cx).map(KinesisStartupPosition::Date),
         kind => {
             fields.without_effect("date", "only type `date` reads it", cx);
             Ok(match kind {
@@ -229,10 +201,7 @@ fn read_position(node: &Node, cx: &mut Context<'_>) -> Result<KinesisStartupPosi
     position
 }
 
-fn max_outstanding_records(
-    fields: &mut Fields<'_>,
-    cx: &mut Context<'_>,
-) -> Result<NonZeroU32, Reported> {
+fn max_outstanding_records(fields: &mut Fields<'_>, cx: &mut Context<'_>) -> Result<NonZeroU32, Reported> {
     let field = "maxOutstandingRecords";
     let Some(node) = fields.get(field) else {
         return Ok(NonZeroU32::new(1000).unwrap_or(NonZeroU32::MIN));
@@ -248,9 +217,6 @@ fn client_config_key(key: String) -> String {
         return key;
     }
     let mut letters = key.chars();
-    let first = letters
-        .next()
-        .map(|letter| letter.to_lowercase().to_string())
-        .unwrap_or_default();
+    let first = letters.next().map(|letter| letter.to_lowercase().to_string()).unwrap_or_default();
     format!("aws.clientconfig.{first}{}", letters.as_str())
 }

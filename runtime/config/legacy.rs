@@ -16,14 +16,8 @@ const KIND_CONVERSIONS: &[(&str, &str)] = &[
     ("http", "io.statefun.endpoints.v1/http"),
     ("io.statefun.kafka/ingress", "io.statefun.kafka.v1/ingress"),
     ("io.statefun.kafka/egress", "io.statefun.kafka.v1/egress"),
-    (
-        "io.statefun.kinesis/ingress",
-        "io.statefun.kinesis.v1/ingress",
-    ),
-    (
-        "io.statefun.kinesis/egress",
-        "io.statefun.kinesis.v1/egress",
-    ),
+    ("io.statefun.kinesis/ingress", "io.statefun.kinesis.v1/ingress"),
+    ("io.statefun.kinesis/egress", "io.statefun.kinesis.v1/egress"),
 ];
 
 /// One of the three lists of a module.
@@ -35,33 +29,13 @@ struct ListKind {
 }
 
 const LISTS: [ListKind; 3] = [
-    ListKind {
-        list: "endpoints",
-        element: "endpoint",
-        kind: "kind",
-        has_id: false,
-    },
-    ListKind {
-        list: "ingresses",
-        element: "ingress",
-        kind: "type",
-        has_id: true,
-    },
-    ListKind {
-        list: "egresses",
-        element: "egress",
-        kind: "type",
-        has_id: true,
-    },
+    ListKind { list: "endpoints", element: "endpoint", kind: "kind", has_id: false },
+    ListKind { list: "ingresses", element: "ingress", kind: "type", has_id: true },
+    ListKind { list: "egresses", element: "egress", kind: "type", has_id: true },
 ];
 
 /// Reads the root.
-pub(crate) fn read(
-    root: &Node,
-    version: &Node,
-    cx: &mut Context<'_>,
-    found: &mut Components,
-) -> Result<(), Reported> {
+pub(crate) fn read(root: &Node, version: &Node, cx: &mut Context<'_>, found: &mut Components) -> Result<(), Reported> {
     if root.get("kind").is_some() {
         let fact = "component has a `version`, which makes it a module of the 3.0 format";
         let finding = Diagnostic::error(errors::MP0022, fact).at(cx.place_of(version), "");
@@ -83,14 +57,8 @@ pub(crate) fn read(
     result
 }
 
-fn check_type(
-    root: &Node,
-    module: Option<&Rc<Node>>,
-    cx: &mut Context<'_>,
-) -> Result<(), Reported> {
-    let kind = module
-        .and_then(|module| module.get("meta"))
-        .and_then(|meta| meta.get("type"));
+fn check_type(root: &Node, module: Option<&Rc<Node>>, cx: &mut Context<'_>) -> Result<(), Reported> {
+    let kind = module.and_then(|module| module.get("meta")).and_then(|meta| meta.get("type"));
     let Some(kind) = kind else {
         let place = cx.place_of(module.map_or(root, |module| module));
         let finding = Diagnostic::error(errors::MP0022, "module has no `meta.type`").at(place, "");
@@ -108,21 +76,12 @@ fn check_type(
 fn check_version(version: &str, node: &Node, cx: &mut Context<'_>) -> Result<(), Reported> {
     let (fact, label) = match version {
         "3.0" => return Ok(()),
-        "1.0" | "2.0" => (
-            format!("format version `{version}` is too old"),
-            "possible: `\"3.0\"`",
-        ),
+        "1.0" | "2.0" => (format!("format version `{version}` is too old"), "possible: `\"3.0\"`"),
         "3.1" => {
             let fact = "format version `3.1` has no `version` field".to_owned();
-            (
-                fact,
-                "3.1 is the format with `kind` and `spec` in each document",
-            )
+            (fact, "3.1 is the format with `kind` and `spec` in each document")
         }
-        _ => (
-            format!("there is no format version `{version}`"),
-            "possible: `\"3.0\"`",
-        ),
+        _ => (format!("there is no format version `{version}`"), "possible: `\"3.0\"`"),
     };
     let place = cx.place_of(node);
     Err(cx.add(Diagnostic::error(errors::MP0022, fact).at(place, label)))
@@ -139,22 +98,13 @@ fn warn_about_unknown(root: &Node, spec: &Node, cx: &mut Context<'_>) -> Result<
         for list in &LISTS {
             fields.get(list.list);
         }
-        fields.without_effect(
-            "routers",
-            "remote modules route by the `targets` of their ingresses",
-            cx,
-        );
+        fields.without_effect("routers", "remote modules route by the `targets` of their ingresses", cx);
         fields.finish(cx);
     }
     Ok(())
 }
 
-fn read_list(
-    spec: &Node,
-    list: &ListKind,
-    cx: &mut Context<'_>,
-    found: &mut Components,
-) -> Result<(), Reported> {
+fn read_list(spec: &Node, list: &ListKind, cx: &mut Context<'_>, found: &mut Components) -> Result<(), Reported> {
     let Some(node) = spec.get(list.list) else {
         return Ok(());
     };
@@ -168,12 +118,7 @@ fn read_list(
     result
 }
 
-fn read_element(
-    item: &Node,
-    list: &ListKind,
-    cx: &mut Context<'_>,
-    found: &mut Components,
-) -> Result<(), Reported> {
+fn read_element(item: &Node, list: &ListKind, cx: &mut Context<'_>, found: &mut Components) -> Result<(), Reported> {
     let mut fields = Fields::open(item, &format!("`{}`", list.list), cx)?;
     let element = fields.required(list.element, cx)?;
     fields.finish(cx);
@@ -186,16 +131,9 @@ fn read_element(
     let mut fields = Fields::open(meta, "`meta`", cx)?;
     let kind = fields.required(list.kind, cx)?;
     let kind_text = cx.strict_text(kind, list.kind)?;
-    let id = if list.has_id {
-        Some(fields.required("id", cx)?)
-    } else {
-        None
-    };
+    let id = if list.has_id { Some(fields.required("id", cx)?) } else { None };
     fields.finish(cx);
-    let converted = KIND_CONVERSIONS
-        .iter()
-        .find(|(old, _)| *old == kind_text)
-        .map(|(_, new)| *new);
+    let converted = KIND_CONVERSIONS.iter().find(|(old, _)| *old == kind_text).map(|(_, new)| *new);
     match id {
         None => component::read_component(kind, converted, spec, cx, found),
         Some(id) => {

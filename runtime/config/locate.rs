@@ -31,8 +31,7 @@ pub(crate) fn read_all(modules: &[String], report: &mut Report) -> Vec<Arc<Sourc
             Ok(path) if path.is_dir() => paths.extend(in_folder(&path, report)),
             Ok(path) => paths.push(path),
             Err(cause) => {
-                let finding =
-                    Diagnostic::error(errors::MP0002, format!("`{module}` does not name a module"));
+                let finding = Diagnostic::error(errors::MP0002, format!("`{module}` does not name a module"));
                 let hint = "pass the path of a module file, or of the folder that holds it";
                 report.add(finding.caused_by(cause).hint(hint));
             }
@@ -41,16 +40,10 @@ pub(crate) fn read_all(modules: &[String], report: &mut Report) -> Vec<Arc<Sourc
     let mut seen = std::collections::HashSet::new();
     paths.retain(|path| seen.insert(path.canonicalize().unwrap_or_else(|_| path.clone())));
     if paths.len() > FILES_MAX {
-        report.add(Diagnostic::error(
-            errors::MP0005,
-            format!("application has more than {FILES_MAX} module files"),
-        ));
+        report.add(Diagnostic::error(errors::MP0005, format!("application has more than {FILES_MAX} module files")));
         paths.truncate(FILES_MAX);
     }
-    paths
-        .iter()
-        .filter_map(|path| read_one(path, report))
-        .collect()
+    paths.iter().filter_map(|path| read_one(path, report)).collect()
 }
 
 fn in_folder(folder: &Path, report: &mut Report) -> Vec<PathBuf> {
@@ -69,20 +62,14 @@ fn in_folder(folder: &Path, report: &mut Report) -> Vec<PathBuf> {
             found.extend(Some(path.join(MODULE_FILE)).filter(|file| file.is_file()));
         } else if path.file_name().is_some_and(|name| name == MODULE_FILE) {
             found.push(path);
-        } else if path
-            .extension()
-            .is_some_and(|extension| extension == "yaml" || extension == "yml")
-        {
+        } else if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
             others.push(path);
         }
     }
     found.sort();
     others.sort();
     if found.is_empty() {
-        let fact = format!(
-            "folder `{}` holds no `{MODULE_FILE}` and no `*/{MODULE_FILE}`",
-            folder.display()
-        );
+        let fact = format!("folder `{}` holds no `{MODULE_FILE}` and no `*/{MODULE_FILE}`", folder.display());
         let mut finding = Diagnostic::error(errors::MP0003, fact);
         if let Some(other) = others.first() {
             finding = finding.hint(format!("name the file itself: `{}`", other.display()));
@@ -97,24 +84,16 @@ fn read_one(path: &Path, report: &mut Report) -> Option<Arc<Source>> {
     let bytes = match read_bounded(path) {
         Ok(bytes) => bytes,
         Err(error) => {
-            let mut finding = Diagnostic::error(
-                errors::MP0001,
-                format!("module file `{name}` cannot be read"),
-            );
+            let mut finding = Diagnostic::error(errors::MP0001, format!("module file `{name}` cannot be read"));
             if name.starts_with('~') {
-                finding = finding.hint(
-                    "the shell expands `~` only at the start of a word, and not inside quotes",
-                );
+                finding = finding.hint("the shell expands `~` only at the start of a word, and not inside quotes");
             }
             report.add(finding.caused_by(error));
             return None;
         }
     };
     if u64::try_from(bytes.len()).is_ok_and(|len| len > FILE_BYTES_MAX) {
-        report.add(Diagnostic::error(
-            errors::MP0005,
-            format!("module file `{name}` is larger than 1 MiB"),
-        ));
+        report.add(Diagnostic::error(errors::MP0005, format!("module file `{name}` is larger than 1 MiB")));
         return None;
     }
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
@@ -123,8 +102,7 @@ fn read_one(path: &Path, report: &mut Report) -> Option<Arc<Source>> {
         Err(error) => {
             let at = error.valid_up_to();
             let line = bytes[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
-            let fact =
-                format!("module file `{name}` is not UTF-8 text, see byte {at} in line {line}");
+            let fact = format!("module file `{name}` is not UTF-8 text, see byte {at} in line {line}");
             let finding = Diagnostic::error(errors::MP0004, fact).hint("save the file as UTF-8");
             report.add(finding);
             None
@@ -135,9 +113,7 @@ fn read_one(path: &Path, report: &mut Report) -> Option<Arc<Source>> {
 /// The bytes of a file, and one more than allowed if it is too large.
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?
-        .take(FILE_BYTES_MAX + 1)
-        .read_to_end(&mut bytes)?;
+    File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -156,17 +132,12 @@ mod tests {
 
     /// The names of what was read relative to a folder, and the codes of what went wrong.
     fn read(folder: &Path, modules: &[&str]) -> (Vec<String>, Vec<Diagnostic>) {
-        let modules: Vec<String> = modules
-            .iter()
-            .map(|module| module.replace("DIR", &folder.display().to_string()))
-            .collect();
+        let modules: Vec<String> =
+            modules.iter().map(|module| module.replace("DIR", &folder.display().to_string())).collect();
         let mut report = Report::default();
         let sources = read_all(&modules, &mut report);
         let prefix = format!("{}/", folder.display());
-        let names = sources
-            .iter()
-            .map(|source| source.name().trim_start_matches(&prefix).to_owned())
-            .collect();
+        let names = sources.iter().map(|source| source.name().trim_start_matches(&prefix).to_owned()).collect();
         (names, report.into_findings(&[]))
     }
 
@@ -178,32 +149,15 @@ mod tests {
     #[test]
     fn folder_merges_modules() {
         let folder = tempfile::tempdir().expect("a folder");
-        for name in [
-            "b/module.yaml",
-            "a/module.yaml",
-            "module.yaml",
-            "a/deeper/module.yaml",
-            "c/other.yaml",
-            "x.yaml",
-        ] {
+        for name in ["b/module.yaml", "a/module.yaml", "module.yaml", "a/deeper/module.yaml", "c/other.yaml", "x.yaml"]
+        {
             write(&folder.path().join(name), "");
         }
         let (names, findings) = read(folder.path(), &["DIR"]);
         assert_eq!(names, ["a/module.yaml", "b/module.yaml", "module.yaml"]);
         assert!(findings.is_empty());
-        let (names, _) = read(
-            folder.path(),
-            &[
-                "file://DIR/b/module.yaml",
-                "DIR/b/../b/module.yaml",
-                "DIR/x.yaml",
-            ],
-        );
-        assert_eq!(
-            names,
-            ["b/module.yaml", "x.yaml"],
-            "a file that is named twice is read once"
-        );
+        let (names, _) = read(folder.path(), &["file://DIR/b/module.yaml", "DIR/b/../b/module.yaml", "DIR/x.yaml"]);
+        assert_eq!(names, ["b/module.yaml", "x.yaml"], "a file that is named twice is read once");
     }
 
     /// MP0001, MP0002, MP0003: what cannot be found is said with its cause, and the rest is still read.
@@ -212,21 +166,11 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         write(&folder.path().join("only.yaml"), "");
         fs::create_dir(folder.path().join("empty")).expect("a folder");
-        let modules = [
-            "DIR/none.yaml",
-            "classpath:module.yaml",
-            "DIR/empty",
-            "DIR",
-            "DIR/only.yaml",
-        ];
+        let modules = ["DIR/none.yaml", "classpath:module.yaml", "DIR/empty", "DIR", "DIR/only.yaml"];
         let (names, findings) = read(folder.path(), &modules);
         assert_eq!(names, ["only.yaml"]);
         assert_eq!(codes(&findings), ["MP0002", "MP0003", "MP0003", "MP0001"]);
-        assert!(
-            findings[2].hints[0].ends_with("only.yaml`"),
-            "{:?}",
-            findings[2].hints
-        );
+        assert!(findings[2].hints[0].ends_with("only.yaml`"), "{:?}", findings[2].hints);
         assert!(!findings[3].causes.is_empty());
     }
 
@@ -240,20 +184,10 @@ mod tests {
         write(&folder.path().join("full.yaml"), vec![b'#'; bytes]);
         write(&folder.path().join("over.yaml"), vec![b'#'; bytes + 1]);
         write(&folder.path().join("mark.yaml"), b"\xef\xbb\xbfkind: x");
-        let modules = [
-            "DIR/utf16.yaml",
-            "DIR/latin1.yaml",
-            "DIR/full.yaml",
-            "DIR/over.yaml",
-            "DIR/mark.yaml",
-        ];
+        let modules = ["DIR/utf16.yaml", "DIR/latin1.yaml", "DIR/full.yaml", "DIR/over.yaml", "DIR/mark.yaml"];
         let (names, findings) = read(folder.path(), &modules);
         assert_eq!(names, ["full.yaml", "mark.yaml"]);
         assert_eq!(codes(&findings), ["MP0004", "MP0004", "MP0005"]);
-        assert!(
-            findings[1].message.ends_with("see byte 11 in line 2"),
-            "{}",
-            findings[1].message
-        );
+        assert!(findings[1].message.ends_with("see byte 11 in line 2"), "{}", findings[1].message);
     }
 }

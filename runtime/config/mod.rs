@@ -73,9 +73,7 @@ pub struct LoadOptions<'a> {
 impl LoadOptions<'static> {
     /// For `millpond check`: this machine's clock and files, `${NAME}` literal.
     pub fn check() -> LoadOptions<'static> {
-        let since_1970 = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         LoadOptions {
             environment: None,
             now_ms: i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX),
@@ -86,10 +84,7 @@ impl LoadOptions<'static> {
 
     /// For `millpond run`.
     pub fn run() -> LoadOptions<'static> {
-        LoadOptions {
-            for_run: true,
-            ..LoadOptions::check()
-        }
+        LoadOptions { for_run: true, ..LoadOptions::check() }
     }
 
     /// Replaces `${NAME}` from the environment of the process.
@@ -115,10 +110,7 @@ pub fn errors_only(findings: &[Diagnostic]) -> impl Iterator<Item = &Diagnostic>
 ///
 /// # Errors
 /// Every finding, warnings included, if at least one of them is an error.
-pub fn load(
-    modules: &[String],
-    options: &LoadOptions<'_>,
-) -> Result<(Module, Vec<Diagnostic>), Vec<Diagnostic>> {
+pub fn load(modules: &[String], options: &LoadOptions<'_>) -> Result<(Module, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut report = Report::default();
     let sources = locate::read_all(modules, &mut report);
     load_from(&sources, report, options)
@@ -146,28 +138,16 @@ fn load_from(
     }
     for source in sources {
         let documents = yaml::read(source, options.environment, &mut report);
-        let mut cx = Context {
-            source,
-            options,
-            report: &mut report,
-        };
+        let mut cx = Context { source, options, report: &mut report };
         component::read_documents(&documents, &mut cx, &mut components);
     }
     application::check(&components, &mut report);
     let failed = report.has_errors();
-    let files: Vec<String> = sources
-        .iter()
-        .map(|source| source.name().to_owned())
-        .collect();
+    let files: Vec<String> = sources.iter().map(|source| source.name().to_owned()).collect();
     let findings = report.into_findings(&files);
     if failed {
         return Err(findings);
     }
-    let Components {
-        endpoints,
-        ingresses,
-        egresses,
-        ..
-    } = components;
+    let Components { endpoints, ingresses, egresses, .. } = components;
     Ok((Module::new(endpoints, ingresses, egresses), findings))
 }

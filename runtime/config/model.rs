@@ -85,11 +85,8 @@ pub enum FailurePolicy {
 
 impl FailurePolicy {
     /// The words of the module format.
-    pub const WORDS: &'static [(&'static str, FailurePolicy)] = &[
-        ("park", FailurePolicy::Park),
-        ("drop", FailurePolicy::Drop),
-        ("dead-letter", FailurePolicy::DeadLetter),
-    ];
+    pub const WORDS: &'static [(&'static str, FailurePolicy)] =
+        &[("park", FailurePolicy::Park), ("drop", FailurePolicy::Drop), ("dead-letter", FailurePolicy::DeadLetter)];
 }
 
 /// Where events come in.
@@ -116,29 +113,16 @@ pub enum Egress {
 
 impl Module {
     /// A module of checked components; patterns and ids are unique, which the checks before have made sure of.
-    pub(crate) fn new(
-        endpoints: Vec<Endpoint>,
-        ingresses: Vec<Ingress>,
-        egresses: Vec<Egress>,
-    ) -> Module {
+    pub(crate) fn new(endpoints: Vec<Endpoint>, ingresses: Vec<Ingress>, egresses: Vec<Egress>) -> Module {
         let mut exact = BTreeMap::new();
         let mut namespaces = BTreeMap::new();
         for (at, endpoint) in endpoints.iter().enumerate() {
             match &endpoint.functions {
                 FunctionPattern::Exact(function) => _ = exact.insert(function.clone(), at),
-                FunctionPattern::Namespace(namespace) => {
-                    _ = namespaces.insert(namespace.clone(), at)
-                }
+                FunctionPattern::Namespace(namespace) => _ = namespaces.insert(namespace.clone(), at),
             }
         }
-        let mut module = Module {
-            endpoints,
-            ingresses,
-            egresses,
-            exact,
-            namespaces,
-            digest: Digest([0; 32]),
-        };
+        let mut module = Module { endpoints, ingresses, egresses, exact, namespaces, digest: Digest([0; 32]) };
         module.digest = Digest::of(&module.describe());
         module
     }
@@ -161,10 +145,7 @@ impl Module {
     /// The endpoint of a function type: the exact one, else the one of its namespace, else none. Namespaces match as a
     /// whole, never by prefix.
     pub fn endpoint(&self, function: &TypeName) -> Option<&Endpoint> {
-        let at = self
-            .exact
-            .get(function)
-            .or_else(|| self.namespaces.get(function.namespace()))?;
+        let at = self.exact.get(function).or_else(|| self.namespaces.get(function.namespace()))?;
         self.endpoints.get(*at)
     }
 

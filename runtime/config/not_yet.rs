@@ -16,26 +16,19 @@ pub(crate) fn find(module: &Module) -> Vec<Diagnostic> {
     }
     for ingress in module.ingresses() {
         if !matches!(ingress, Ingress::Playground(_)) {
-            findings.push(finding(
-                &format!("running `{}`", ingress.kind()),
-                ingress.place(),
-            ));
+            findings.push(finding(&format!("running `{}`", ingress.kind()), ingress.place()));
         }
     }
     for egress in module.egresses() {
         if !matches!(egress, Egress::Playground(_)) {
-            findings.push(finding(
-                &format!("running `{}`", egress.kind()),
-                egress.place(),
-            ));
+            findings.push(finding(&format!("running `{}`", egress.kind()), egress.place()));
         }
     }
     findings
 }
 
 fn finding(what: &str, place: &Place) -> Diagnostic {
-    Diagnostic::error(errors::MP0090, format!("{what} is not there yet"))
-        .at(place.clone(), "declared here")
+    Diagnostic::error(errors::MP0090, format!("{what} is not there yet")).at(place.clone(), "declared here")
 }
 
 fn endpoint_features(endpoint: &Endpoint) -> impl Iterator<Item = String> {

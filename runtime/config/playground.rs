@@ -32,11 +32,7 @@ pub struct PlaygroundEgress {
 }
 
 /// Reads the spec of the ingress.
-pub(crate) fn read_ingress(
-    spec: &Node,
-    place: Place,
-    cx: &mut Context<'_>,
-) -> Result<PlaygroundIngress, Reported> {
+pub(crate) fn read_ingress(spec: &Node, place: Place, cx: &mut Context<'_>) -> Result<PlaygroundIngress, Reported> {
     let mut fields = Fields::open(spec, "`spec`", cx)?;
     let port = port(&mut fields, cx);
     fields.finish(cx);
@@ -44,22 +40,12 @@ pub(crate) fn read_ingress(
 }
 
 /// Reads the spec of the egress.
-pub(crate) fn read_egress(
-    spec: &Node,
-    place: Place,
-    cx: &mut Context<'_>,
-) -> Result<PlaygroundEgress, Reported> {
+pub(crate) fn read_egress(spec: &Node, place: Place, cx: &mut Context<'_>) -> Result<PlaygroundEgress, Reported> {
     let mut fields = Fields::open(spec, "`spec`", cx)?;
     let port = port(&mut fields, cx);
-    let topics = fields
-        .required("topics", cx)
-        .and_then(|node| topics(node, cx));
+    let topics = fields.required("topics", cx).and_then(|node| topics(node, cx));
     fields.finish(cx);
-    Ok(PlaygroundEgress {
-        port: port?,
-        topics: topics?,
-        place,
-    })
+    Ok(PlaygroundEgress { port: port?, topics: topics?, place })
 }
 
 fn port(fields: &mut Fields<'_>, cx: &mut Context<'_>) -> Result<u16, Reported> {

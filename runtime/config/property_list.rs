@@ -30,24 +30,15 @@ pub(crate) fn read(node: &Node, field: &str, cx: &mut Context<'_>) -> Result<Pro
 
 /// The elements of a list of single-key mappings. Upstream iterates whatever it finds: the values of a mapping too, and
 /// nothing at all for a scalar.
-pub(crate) fn elements<'n>(
-    node: &'n Node,
-    field: &str,
-    cx: &mut Context<'_>,
-) -> Result<Vec<&'n Node>, Reported> {
+pub(crate) fn elements<'n>(node: &'n Node, field: &str, cx: &mut Context<'_>) -> Result<Vec<&'n Node>, Reported> {
     match &node.value {
         Value::List(items) => Ok(items.iter().map(|item| &**item).collect()),
         Value::Map(entries) => Ok(entries.iter().map(|entry| &*entry.value).collect()),
         Value::Scalar(_) if node.is_null() => Err(cx.wrong_type(node, field, "a list")),
         Value::Scalar(_) => {
             let place = cx.place_of(node);
-            let fact = format!(
-                "`{field}` is {} and read as an empty list",
-                node.description()
-            );
-            cx.add(
-                Diagnostic::warning(errors::MP0040, fact).at(place, "ignored, as upstream does"),
-            );
+            let fact = format!("`{field}` is {} and read as an empty list", node.description());
+            cx.add(Diagnostic::warning(errors::MP0040, fact).at(place, "ignored, as upstream does"));
             Ok(Vec::new())
         }
     }
@@ -71,23 +62,12 @@ pub(crate) fn first_pair<'n>(
     };
     if let Some(second) = entries.iter().find(|entry| entry.key != first.key) {
         let place = cx.place(&second.key_range);
-        let fact = format!(
-            "`{}` has no effect, only the first key of an element is read",
-            second.key
-        );
-        let finding =
-            Diagnostic::warning(errors::MP0033, fact).at(place, "ignored, as upstream does");
-        cx.add(finding.hint(format!(
-            "write `- {}: ...` as an element of its own",
-            second.key
-        )));
+        let fact = format!("`{}` has no effect, only the first key of an element is read", second.key);
+        let finding = Diagnostic::warning(errors::MP0033, fact).at(place, "ignored, as upstream does");
+        cx.add(finding.hint(format!("write `- {}: ...` as an element of its own", second.key)));
     }
     // A key that is given twice in one element: the last value counts, as for every mapping.
-    let last = entries
-        .iter()
-        .rev()
-        .find(|entry| entry.key == first.key)
-        .unwrap_or(first);
+    let last = entries.iter().rev().find(|entry| entry.key == first.key).unwrap_or(first);
     Ok((&last.key, &last.value))
 }
 
@@ -99,10 +79,7 @@ fn value_text(value: &Node, key: &str, cx: &mut Context<'_>) -> String {
         None => (String::new(), Some("empty text")),
     };
     if let Some(surprise) = surprise {
-        let fact = format!(
-            "property `{key}` is {} and read as {surprise}",
-            value.description()
-        );
+        let fact = format!("property `{key}` is {} and read as {surprise}", value.description());
         cx.add(Diagnostic::warning(errors::MP0040, fact).at(place, "as upstream does"));
     }
     text
@@ -111,18 +88,9 @@ fn value_text(value: &Node, key: &str, cx: &mut Context<'_>) -> String {
 /// Whether the value of a property is a secret, which is never shown.
 pub(crate) fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    [
-        "password",
-        "secret",
-        "jaas",
-        "token",
-        "credential",
-        "ssl.key",
-        "keystore.key",
-        "basic.auth",
-    ]
-    .iter()
-    .any(|part| key.contains(part))
+    ["password", "secret", "jaas", "token", "credential", "ssl.key", "keystore.key", "basic.auth"]
+        .iter()
+        .any(|part| key.contains(part))
 }
 
 #[cfg(test)]
@@ -135,10 +103,7 @@ mod tests {
     fn grammar() {
         for (yaml, expected) in [
             ("- a: b", Ok("a=b")),
-            (
-                "- a: 9999\n- b: true\n- c: 3.10\n- d: '3.10'",
-                Ok("a=9999 b=true c=3.1 d=3.10"),
-            ),
+            ("- a: 9999\n- b: true\n- c: 3.10\n- d: '3.10'", Ok("a=9999 b=true c=3.1 d=3.10")),
             ("- a: yes\n- b: 010\n- c: 1_000", Ok("a=true b=8 c=1000")),
             ("- a: 1\n- a: 2", Ok("a=2")),
             ("- a: 1\n  b: 2", Ok("a=1")),
@@ -157,19 +122,13 @@ mod tests {
             ("~", Err("MP0031")),
         ] {
             let shown = |properties: Properties| {
-                let pairs: Vec<String> = properties
-                    .iter()
-                    .map(|(key, value)| format!("{key}={value}"))
-                    .collect();
+                let pairs: Vec<String> = properties.iter().map(|(key, value)| format!("{key}={value}")).collect();
                 pairs.join(" ")
             };
             let (properties, codes) = read_value(yaml, |node, cx| read(node, "properties", cx));
             match expected {
                 Ok(text) => assert_eq!(properties.ok().map(shown).as_deref(), Some(text), "{yaml}"),
-                Err(code) => assert!(
-                    properties.is_err() && codes.contains(&code),
-                    "{yaml}: {codes:?}"
-                ),
+                Err(code) => assert!(properties.is_err() && codes.contains(&code), "{yaml}: {codes:?}"),
             }
         }
     }
@@ -177,13 +136,7 @@ mod tests {
     /// What may not be printed.
     #[test]
     fn secrets() {
-        for key in [
-            "sasl.password",
-            "sasl.jaas.config",
-            "ssl.keystore.key",
-            "SSL.KEY.PASSWORD",
-            "client.secret",
-        ] {
+        for key in ["sasl.password", "sasl.jaas.config", "ssl.keystore.key", "SSL.KEY.PASSWORD", "client.secret"] {
             assert!(is_secret(key), "{key}");
         }
         assert!(!is_secret("bootstrap.servers") && !is_secret("enable.idempotence"));

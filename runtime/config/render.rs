@@ -47,11 +47,7 @@ pub fn render(diagnostic: &Diagnostic, style: Style) -> String {
     let message = format!(": {}", shown(&diagnostic.message));
     line(&mut out, &[(colour, &head), (BOLD, &message)], style);
     for cause in &diagnostic.causes {
-        line(
-            &mut out,
-            &[("", &format!("  caused by: {}", shown(cause)))],
-            style,
-        );
+        line(&mut out, &[("", &format!("  caused by: {}", shown(cause)))], style);
     }
     let margin = gutter_width(diagnostic);
     if let Some(label) = &diagnostic.label {
@@ -64,16 +60,11 @@ pub fn render(diagnostic: &Diagnostic, style: Style) -> String {
         let gutter = format!("{:margin$} = ", "");
         line(&mut out, &[(FRAME, &gutter), ("", &shown(note))], style);
     }
-    if !diagnostic.hints.is_empty() && (diagnostic.label.is_some() || !diagnostic.notes.is_empty())
-    {
+    if !diagnostic.hints.is_empty() && (diagnostic.label.is_some() || !diagnostic.notes.is_empty()) {
         out.push('\n');
     }
     for hint in &diagnostic.hints {
-        line(
-            &mut out,
-            &[(HINT, "hint"), ("", &format!(": {}", shown(hint)))],
-            style,
-        );
+        line(&mut out, &[(HINT, "hint"), ("", &format!(": {}", shown(hint)))], style);
     }
     out
 }
@@ -81,29 +72,14 @@ pub fn render(diagnostic: &Diagnostic, style: Style) -> String {
 /// Width of the line numbers of a finding.
 fn gutter_width(diagnostic: &Diagnostic) -> usize {
     let labels = diagnostic.label.iter().chain(&diagnostic.related);
-    labels
-        .map(|label| label.place.line().to_string().len())
-        .max()
-        .unwrap_or(1)
+    labels.map(|label| label.place.line().to_string().len()).max().unwrap_or(1)
 }
 
 /// The file, the line, and the underline with its words.
-fn snippet(
-    out: &mut String,
-    label: &Label,
-    arrow: &str,
-    mark: char,
-    colour: &str,
-    margin: usize,
-    style: Style,
-) {
+fn snippet(out: &mut String, label: &Label, arrow: &str, mark: char, colour: &str, margin: usize, style: Style) {
     let place = &label.place;
     let at = format!(" {}", shown(&place.to_string()));
-    line(
-        out,
-        &[(FRAME, &format!("{:margin$}{arrow}", "")), ("", &at)],
-        style,
-    );
+    line(out, &[(FRAME, &format!("{:margin$}{arrow}", "")), ("", &at)], style);
     let bar = format!("{:margin$} |", "");
     line(out, &[(FRAME, &bar)], style);
 
@@ -113,23 +89,12 @@ fn snippet(
     line(out, &[(FRAME, &numbered), ("", text.trim_end())], style);
     let words = shown(&label.text);
     let underline = format!("{:column$}{} {words}", "", String::from(mark).repeat(width));
-    line(
-        out,
-        &[
-            (FRAME, &bar),
-            (colour, &format!(" {}", underline.trim_end())),
-        ],
-        style,
-    );
+    line(out, &[(FRAME, &bar), (colour, &format!(" {}", underline.trim_end()))], style);
 }
 
 /// The part of a line to show, with the column and width of the place in it as they appear on the screen.
 fn window(text: &str, column: usize, width: usize) -> (String, usize, usize) {
-    let skip = if column + width > LINE_CHARS_MAX {
-        column.saturating_sub(40)
-    } else {
-        0
-    };
+    let skip = if column + width > LINE_CHARS_MAX { column.saturating_sub(40) } else { 0 };
     let mut shown = String::new();
     let (mut shown_chars, mut shown_column, mut shown_end) = (0, 0, 0);
     if skip > 0 {
@@ -152,11 +117,7 @@ fn window(text: &str, column: usize, width: usize) -> (String, usize, usize) {
     if column >= text.chars().count() {
         shown_column = shown_chars;
     }
-    (
-        shown,
-        shown_column,
-        shown_end.saturating_sub(shown_column).max(1),
-    )
+    (shown, shown_column, shown_end.saturating_sub(shown_column).max(1))
 }
 
 /// Text with nothing in it that a terminal would act on.
@@ -222,20 +183,11 @@ mod tests {
     /// Everything that a finding can have, in the order in which it is read.
     #[test]
     fn shape() {
-        let whole = finding("a: 1\nb: 2\n", "2")
-            .caused_by("cause")
-            .note("note")
-            .hint("one")
-            .hint("two");
+        let whole = finding("a: 1\nb: 2\n", "2").caused_by("cause").note("note").hint("one").hint("two");
         let expected = "error[MP0031]: fact\n  caused by: cause\n --> m.yaml:2:4\n  |\n2 | b: 2\n  |    ^ label\n  = note\n\nhint: one\nhint: two\n";
         assert_eq!(render(&whole, Style::Plain), expected);
-        let placeless = Diagnostic::warning(errors::MP0031, "fact")
-            .caused_by("cause")
-            .hint("fix");
-        assert_eq!(
-            render(&placeless, Style::Plain),
-            "warning[MP0031]: fact\n  caused by: cause\nhint: fix\n"
-        );
+        let placeless = Diagnostic::warning(errors::MP0031, "fact").caused_by("cause").hint("fix");
+        assert_eq!(render(&placeless, Style::Plain), "warning[MP0031]: fact\n  caused by: cause\nhint: fix\n");
     }
 
     /// Colour changes nothing but the colour.
@@ -243,10 +195,7 @@ mod tests {
     fn colour_can_be_taken_away() {
         let whole = finding("a: 1\n", "1").note("note").hint("fix");
         let mut coloured = render(&whole, Style::Colour);
-        assert!(
-            coloured.contains("\x1b[1;31merror[MP0031]\x1b[0m"),
-            "{coloured:?}"
-        );
+        assert!(coloured.contains("\x1b[1;31merror[MP0031]\x1b[0m"), "{coloured:?}");
         while let Some(start) = coloured.find("\x1b[") {
             let end = coloured[start..].find('m').expect("the end of a colour");
             coloured.replace_range(start..=start + end, "");

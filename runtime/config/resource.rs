@@ -31,10 +31,7 @@ pub fn path(location: &str) -> Result<PathBuf, InvalidLocation> {
     if location.is_empty() {
         return Err(InvalidLocation::Empty);
     }
-    let Some((scheme, rest)) = location
-        .split_once(':')
-        .filter(|(scheme, _)| is_scheme(scheme))
-    else {
+    let Some((scheme, rest)) = location.split_once(':').filter(|(scheme, _)| is_scheme(scheme)) else {
         return Ok(PathBuf::from(location));
     };
     match scheme.to_ascii_lowercase().as_str() {
@@ -59,18 +56,14 @@ fn file_url(rest: &str) -> Result<PathBuf, InvalidLocation> {
     if path.is_empty() {
         return Err(InvalidLocation::Empty);
     }
-    Ok(PathBuf::from(
-        percent_decode_str(path).decode_utf8_lossy().into_owned(),
-    ))
+    Ok(PathBuf::from(percent_decode_str(path).decode_utf8_lossy().into_owned()))
 }
 
 /// Two letters at least: one letter would be a drive of another system.
 fn is_scheme(text: &str) -> bool {
     text.len() > 1
         && text.starts_with(|c: char| c.is_ascii_alphabetic())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"+.-".contains(&b))
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+.-".contains(&b))
 }
 
 #[cfg(test)]
@@ -96,10 +89,7 @@ mod tests {
             ("file:", Err(InvalidLocation::Empty)),
             ("", Err(InvalidLocation::Empty)),
             ("classpath:module.yaml", Err(InvalidLocation::ClassPath)),
-            (
-                "https://example.com/module.yaml",
-                Err(InvalidLocation::Scheme),
-            ),
+            ("https://example.com/module.yaml", Err(InvalidLocation::Scheme)),
         ] {
             assert_eq!(path(location), expected.map(PathBuf::from), "{location}");
         }

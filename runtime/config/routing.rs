@@ -32,26 +32,14 @@ pub struct Target {
 }
 
 /// Reads the fields of a route; the caller asks for its own fields and finishes.
-pub(crate) fn read(
-    fields: &mut Fields<'_>,
-    name_field: &'static str,
-    cx: &mut Context<'_>,
-) -> Result<Route, Reported> {
-    let name = fields
-        .required(name_field, cx)
-        .and_then(|node| cx.text(node, name_field));
-    let value_type = fields
-        .required("valueType", cx)
-        .and_then(|node| cx.strict_text(node, "valueType"));
+pub(crate) fn read(fields: &mut Fields<'_>, name_field: &'static str, cx: &mut Context<'_>) -> Result<Route, Reported> {
+    let name = fields.required(name_field, cx).and_then(|node| cx.text(node, name_field));
+    let value_type = fields.required("valueType", cx).and_then(|node| cx.strict_text(node, "valueType"));
     let targets = match fields.get("targets") {
         Some(node) => targets(node, cx),
         None => fields.required("targets", cx).map(|_| Vec::new()),
     };
-    Ok(Route {
-        name: name?,
-        value_type: value_type?,
-        targets: targets?,
-    })
+    Ok(Route { name: name?, value_type: value_type?, targets: targets? })
 }
 
 fn targets(node: &Node, cx: &mut Context<'_>) -> Result<Vec<Target>, Reported> {
@@ -60,12 +48,9 @@ fn targets(node: &Node, cx: &mut Context<'_>) -> Result<Vec<Target>, Reported> {
         Value::Map(entries) => entries.iter().map(|entry| &*entry.value).collect(),
         Value::Scalar(_) => {
             let place = cx.place_of(node);
-            let fact = format!(
-                "`targets` is {} and read as an empty list",
-                node.description()
-            );
-            let finding = Diagnostic::warning(errors::MP0040, fact)
-                .at(place, "as upstream does: its records are dropped");
+            let fact = format!("`targets` is {} and read as an empty list", node.description());
+            let finding =
+                Diagnostic::warning(errors::MP0040, fact).at(place, "as upstream does: its records are dropped");
             cx.add(finding.hint("write a list: `- <namespace>/<name>` on a line of its own"));
             return Ok(Vec::new());
         }
@@ -76,10 +61,7 @@ fn targets(node: &Node, cx: &mut Context<'_>) -> Result<Vec<Target>, Reported> {
         match cx.type_name(item, "targets") {
             Ok(function) => {
                 warn_about_wildcard(&function, item, cx);
-                targets.push(Target {
-                    function,
-                    place: cx.place_of(item),
-                });
+                targets.push(Target { function, place: cx.place_of(item) });
             }
             Err(reported) => failed = Some(reported),
         }
@@ -90,10 +72,8 @@ fn targets(node: &Node, cx: &mut Context<'_>) -> Result<Vec<Target>, Reported> {
 fn warn_about_wildcard(function: &TypeName, item: &Node, cx: &mut Context<'_>) {
     if function.namespace().contains('*') || function.name().contains('*') {
         let place = cx.place_of(item);
-        let fact =
-            format!("target `{function}` names one function type, whose name has a `*` in it");
-        let finding =
-            Diagnostic::warning(errors::MP0040, fact).at(place, "not a wildcard, as upstream");
+        let fact = format!("target `{function}` names one function type, whose name has a `*` in it");
+        let finding = Diagnostic::warning(errors::MP0040, fact).at(place, "not a wildcard, as upstream");
         cx.add(finding.hint("list each function type that gets the records"));
     }
 }
@@ -122,20 +102,13 @@ pub(crate) fn read_list<T>(
                     found.push((route, place));
                 }
                 Some(at) => {
-                    let fact = format!(
-                        "`{}` is listed twice in `{list_field}`, the last one counts",
-                        name(&route)
-                    );
-                    let finding = Diagnostic::warning(errors::MP0012, fact)
-                        .at(place.clone(), "this one counts");
+                    let fact = format!("`{}` is listed twice in `{list_field}`, the last one counts", name(&route));
+                    let finding = Diagnostic::warning(errors::MP0012, fact).at(place.clone(), "this one counts");
                     cx.add(finding.related(found[*at].1.clone(), "this one is ignored"));
                     found[*at] = (route, place);
                 }
             },
         }
     }
-    failed.map_or_else(
-        || Ok(found.into_iter().map(|(route, _)| route).collect()),
-        Err,
-    )
+    failed.map_or_else(|| Ok(found.into_iter().map(|(route, _)| route).collect()), Err)
 }

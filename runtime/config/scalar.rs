@@ -51,10 +51,7 @@ impl Scalar {
             "null" => Scalar::Null,
             "bool" => boolean(raw).map_or_else(text, Scalar::Bool),
             "int" => integer(raw).map_or_else(text, Scalar::Int),
-            "float" => raw
-                .replace('_', "")
-                .parse()
-                .map_or_else(|_| text(), Scalar::Float),
+            "float" => raw.replace('_', "").parse().map_or_else(|_| text(), Scalar::Float),
             _ => text(),
         }
     }
@@ -102,9 +99,7 @@ fn integer(raw: &str) -> Option<Int> {
     let in_radix = |digits: &str, radix: u32| {
         let clean = digits.replace('_', "");
         let fits = !clean.is_empty() && clean.chars().all(|c| c.is_digit(radix));
-        fits.then(|| i128::from_str_radix(&clean, radix).ok())
-            .flatten()
-            .map(|value| value.to_string())
+        fits.then(|| i128::from_str_radix(&clean, radix).ok()).flatten().map(|value| value.to_string())
     };
     let magnitude = if let Some(rest) = digits.strip_prefix("0b") {
         in_radix(rest, 2)?
@@ -117,14 +112,8 @@ fn integer(raw: &str) -> Option<Int> {
         let all_digits = digits.bytes().all(|b| b.is_ascii_digit() || b == b'_');
         (starts_with_digit && all_digits).then(|| digits.replace('_', ""))?
     };
-    let sign = if negative && magnitude != "0" {
-        "-"
-    } else {
-        ""
-    };
-    Some(Int {
-        text: format!("{sign}{magnitude}"),
-    })
+    let sign = if negative && magnitude != "0" { "-" } else { "" };
+    Some(Int { text: format!("{sign}{magnitude}") })
 }
 
 /// A number with a fraction or an exponent. Infinities and YAML 1.1's base 60 stay text.
@@ -140,11 +129,7 @@ fn float(raw: &str) -> Option<f64> {
     };
     let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit() || b == b'_');
     let leads = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
-    let whole_fits = if whole.is_empty() {
-        fraction.is_some_and(leads) && unsigned == raw
-    } else {
-        leads(whole)
-    };
+    let whole_fits = if whole.is_empty() { fraction.is_some_and(leads) && unsigned == raw } else { leads(whole) };
     let exponent_fits = exponent.is_none_or(|exponent| {
         let magnitude = exponent.strip_prefix(['-', '+']).unwrap_or(exponent);
         !magnitude.is_empty() && magnitude.bytes().all(|b| b.is_ascii_digit())
@@ -154,9 +139,7 @@ fn float(raw: &str) -> Option<f64> {
         && fraction.is_none_or(digits)
         && exponent_fits
         && (fraction.is_some() || exponent.is_some());
-    is_float
-        .then(|| raw.replace('_', "").parse().ok())
-        .flatten()
+    is_float.then(|| raw.replace('_', "").parse().ok()).flatten()
 }
 
 /// A double as Java prints it: `3.0`, `0.001`, `1.0E7`. Property values are handed on in this form.
@@ -192,11 +175,7 @@ mod tests {
             ("010", "a whole number", "8"),
             ("0x1F", "a whole number", "31"),
             ("0b101", "a whole number", "5"),
-            (
-                "99999999999999999999999",
-                "a whole number",
-                "99999999999999999999999",
-            ),
+            ("99999999999999999999999", "a whole number", "99999999999999999999999"),
             ("yes", "a boolean", "true"),
             ("Off", "a boolean", "false"),
             ("yEs", "text", "yEs"),
@@ -216,11 +195,7 @@ mod tests {
             ("", "nothing", "null"),
         ] {
             let scalar = Scalar::plain(raw);
-            assert_eq!(
-                (scalar.description(), scalar.to_text().as_str()),
-                (kind, text),
-                "{raw:?}"
-            );
+            assert_eq!((scalar.description(), scalar.to_text().as_str()), (kind, text), "{raw:?}");
         }
     }
 

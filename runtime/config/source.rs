@@ -26,18 +26,9 @@ impl Source {
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Arc<Source> {
         let text = text.into();
         let line_starts = std::iter::once(0)
-            .chain(
-                text.bytes()
-                    .enumerate()
-                    .filter(|(_, b)| *b == b'\n')
-                    .map(|(at, _)| at + 1),
-            )
+            .chain(text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at + 1))
             .collect();
-        Arc::new(Source {
-            name: name.into(),
-            text,
-            line_starts,
-        })
+        Arc::new(Source { name: name.into(), text, line_starts })
     }
 
     /// The name to show.
@@ -52,27 +43,14 @@ impl Source {
 
     /// The number of the line that holds a byte, counted from 0.
     fn line_index(&self, at: usize) -> usize {
-        self.line_starts
-            .partition_point(|start| *start <= at)
-            .saturating_sub(1)
+        self.line_starts.partition_point(|start| *start <= at).saturating_sub(1)
     }
 
     /// The text of a line without its end.
     fn line_text(&self, index: usize) -> &str {
-        let start = self
-            .line_starts
-            .get(index)
-            .copied()
-            .unwrap_or(self.text.len());
-        let end = self
-            .line_starts
-            .get(index + 1)
-            .copied()
-            .unwrap_or(self.text.len());
-        self.text
-            .get(start..end)
-            .unwrap_or("")
-            .trim_end_matches(['\n', '\r'])
+        let start = self.line_starts.get(index).copied().unwrap_or(self.text.len());
+        let end = self.line_starts.get(index + 1).copied().unwrap_or(self.text.len());
+        self.text.get(start..end).unwrap_or("").trim_end_matches(['\n', '\r'])
     }
 }
 
@@ -89,10 +67,7 @@ impl Place {
         };
         let start = floor(range.start);
         let end = floor(range.end).max(start);
-        Place {
-            source: Arc::clone(source),
-            range: start..end,
-        }
+        Place { source: Arc::clone(source), range: start..end }
     }
 
     /// The file.
@@ -123,10 +98,7 @@ impl Place {
 
     /// Characters of the first line that the place covers; at least one, so that there is something to underline.
     pub fn width(&self) -> usize {
-        let first_line = self.source.text[self.range.clone()]
-            .lines()
-            .next()
-            .unwrap_or("");
+        let first_line = self.source.text[self.range.clone()].lines().next().unwrap_or("");
         first_line.trim_end().chars().count().max(1)
     }
 
@@ -169,12 +141,7 @@ mod tests {
         let source = Source::new("m.yaml", "ü");
         for (start, end) in [(0, 9), (1, 1), (9, 3), (usize::MAX, usize::MAX)] {
             let place = Place::new(&source, start..end);
-            let _ = (
-                place.line(),
-                place.column(),
-                place.width(),
-                place.line_text(),
-            );
+            let _ = (place.line(), place.column(), place.width(), place.line_text());
         }
         let empty = Source::new("m.yaml", "");
         assert_eq!(Place::new(&empty, 0..0).to_string(), "m.yaml:1:1");

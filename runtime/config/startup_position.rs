@@ -56,9 +56,7 @@ pub(crate) fn read(node: &Node, cx: &mut Context<'_>) -> Result<StartupPosition,
         Kind::GroupOffsets => Ok(StartupPosition::GroupOffsets),
         Kind::Earliest => Ok(StartupPosition::Earliest),
         Kind::Latest => Ok(StartupPosition::Latest),
-        Kind::SpecificOffsets => fields
-            .required("offsets", cx)
-            .and_then(|node| offsets(node, cx)),
+        Kind::SpecificOffsets => fields.required("offsets", cx).and_then(|node| offsets(node, cx)),
         Kind::Date => read_date(&mut fields, cx).map(StartupPosition::Date),
     };
     let unused = |kind: &str| format!("only type `{kind}` reads it");
@@ -79,15 +77,12 @@ pub(crate) fn read_date(fields: &mut Fields<'_>, cx: &mut Context<'_>) -> Result
     let place = cx.place_of(node);
     let Some(date_ms) = date::parse(&text) else {
         let fact = format!("`date` is not a date: `{text}`");
-        let finding = Diagnostic::error(errors::MP0038, fact)
-            .at(place, "expected `yyyy-MM-dd HH:mm:ss.SSS Z`");
+        let finding = Diagnostic::error(errors::MP0038, fact).at(place, "expected `yyyy-MM-dd HH:mm:ss.SSS Z`");
         return Err(cx.add(finding.hint("for example `2020-02-01 04:15:00.000 +0000`")));
     };
     if date_ms > cx.options.now_ms {
         let fact = format!("`date` is in the future: `{text}`");
-        return Err(
-            cx.add(Diagnostic::error(errors::MP0063, fact).at(place, "no record can be this new"))
-        );
+        return Err(cx.add(Diagnostic::error(errors::MP0063, fact).at(place, "no record can be this new")));
     }
     Ok(date_ms)
 }
@@ -107,25 +102,17 @@ fn offsets(node: &Node, cx: &mut Context<'_>) -> Result<StartupPosition, Reporte
     }
     if offsets.is_empty() {
         let place = cx.place_of(node);
-        let finding = Diagnostic::error(errors::MP0062, "`offsets` is empty")
-            .at(place, "at least one is needed");
-        return Err(cx.add(
-            finding.hint("write `- <topic>/<partition>: <offset>`, or another type of position"),
-        ));
+        let finding = Diagnostic::error(errors::MP0062, "`offsets` is empty").at(place, "at least one is needed");
+        return Err(cx.add(finding.hint("write `- <topic>/<partition>: <offset>`, or another type of position")));
     }
     Ok(StartupPosition::SpecificOffsets(offsets))
 }
 
 fn offset(element: &Node, cx: &mut Context<'_>) -> Result<((String, u32), i64), Reported> {
     let (key, value) = property_list::first_pair(element, "offsets", cx)?;
-    let partition = key
-        .rsplit_once('/')
-        .filter(|(topic, number)| !topic.is_empty() && !number.is_empty());
+    let partition = key.rsplit_once('/').filter(|(topic, number)| !topic.is_empty() && !number.is_empty());
     let partition = partition.and_then(|(topic, number)| {
-        let number = number
-            .parse::<i32>()
-            .ok()
-            .and_then(|number| u32::try_from(number).ok())?;
+        let number = number.parse::<i32>().ok().and_then(|number| u32::try_from(number).ok())?;
         Some((topic.to_owned(), number))
     });
     let Some(partition) = partition else {
@@ -143,9 +130,7 @@ fn offset(element: &Node, cx: &mut Context<'_>) -> Result<((String, u32), i64), 
         return Ok((partition, number));
     }
     let place = cx.place_of(value);
-    let shown = value
-        .scalar()
-        .map_or_else(|| value.description().to_owned(), Scalar::to_text);
+    let shown = value.scalar().map_or_else(|| value.description().to_owned(), Scalar::to_text);
     if number.is_some() {
         let fact = format!("offset `{shown}` of `{key}` is negative");
         return Err(cx.add(Diagnostic::error(errors::MP0062, fact).at(place, "offsets start at 0")));

@@ -18,38 +18,21 @@ pub(crate) fn options() -> LoadOptions<'static> {
             if path.starts_with("/there") {
                 return Ok(());
             }
-            Err(std::io::Error::new(
-                std::io::ErrorKind::NotFound,
-                "No such file or directory (os error 2)",
-            ))
+            Err(std::io::Error::new(std::io::ErrorKind::NotFound, "No such file or directory (os error 2)"))
         },
         for_run: true,
     }
 }
 
 /// Parses one document and reads it; gives the result and the codes of all findings.
-pub(crate) fn read_value<T>(
-    text: &str,
-    read: impl FnOnce(&Node, &mut Context<'_>) -> T,
-) -> (T, Vec<&'static str>) {
+pub(crate) fn read_value<T>(text: &str, read: impl FnOnce(&Node, &mut Context<'_>) -> T) -> (T, Vec<&'static str>) {
     let source = Source::new("test.yaml", text);
     let mut report = Report::default();
     let documents = yaml::read(&source, None, &mut report);
-    let root = documents
-        .roots
-        .first()
-        .unwrap_or_else(|| panic!("one document in {text:?}"));
+    let root = documents.roots.first().unwrap_or_else(|| panic!("one document in {text:?}"));
     let options = options();
-    let mut cx = Context {
-        source: &source,
-        options: &options,
-        report: &mut report,
-    };
+    let mut cx = Context { source: &source, options: &options, report: &mut report };
     let value = read(root, &mut cx);
-    let codes = report
-        .into_findings(&[])
-        .iter()
-        .map(|finding| finding.code.name())
-        .collect();
+    let codes = report.into_findings(&[]).iter().map(|finding| finding.code.name()).collect();
     (value, codes)
 }

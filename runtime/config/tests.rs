@@ -13,15 +13,10 @@ fn folder() -> PathBuf {
 /// One line of the table: the file and its result.
 fn table() -> Vec<(String, String)> {
     let readme = fs::read_to_string(folder().join("README.md")).expect("the table");
-    let rows = readme
-        .lines()
-        .filter(|line| line.starts_with("| ") && line.contains("| `"));
+    let rows = readme.lines().filter(|line| line.starts_with("| ") && line.contains("| `"));
     rows.map(|line| {
         let cells: Vec<&str> = line.trim_matches('|').rsplitn(3, " | ").collect();
-        (
-            cells[1].trim_matches('`').to_owned(),
-            cells[0].trim().to_owned(),
-        )
+        (cells[1].trim_matches('`').to_owned(), cells[0].trim().to_owned())
     })
     .collect()
 }
@@ -38,13 +33,8 @@ fn check(file: &str) -> Run {
 
 /// The result in the words of the table.
 fn result(run: &Run) -> String {
-    let heads = run
-        .err
-        .lines()
-        .filter(|line| line.starts_with("error[") || line.starts_with("warning["));
-    let codes: BTreeSet<&str> = heads
-        .filter_map(|line| line.split(['[', ']']).nth(1))
-        .collect();
+    let heads = run.err.lines().filter(|line| line.starts_with("error[") || line.starts_with("warning["));
+    let codes: BTreeSet<&str> = heads.filter_map(|line| line.split(['[', ']']).nth(1)).collect();
     let codes = codes.into_iter().collect::<Vec<_>>().join(", ");
     match (run.exit, codes.as_str()) {
         (0, "") => "accepted".to_owned(),
@@ -57,16 +47,8 @@ fn result(run: &Run) -> String {
 #[test]
 fn table_lists_every_file() {
     let entries = fs::read_dir(folder()).expect("the folder of modules");
-    let names = entries.map(|entry| {
-        entry
-            .expect("an entry")
-            .file_name()
-            .into_string()
-            .expect("a name")
-    });
-    let files: BTreeSet<String> = names
-        .filter(|name| !["README.md", "snapshots"].contains(&name.as_str()))
-        .collect();
+    let names = entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"));
+    let files: BTreeSet<String> = names.filter(|name| !["README.md", "snapshots"].contains(&name.as_str())).collect();
     let table = table();
     let listed: BTreeSet<String> = table.iter().map(|(file, _)| file.clone()).collect();
     assert_eq!(files, listed);
@@ -83,10 +65,7 @@ fn files_give_the_result_of_the_table() {
         if actual != expected {
             wrong.push(format!("{file}: {actual} instead of {expected}"));
         }
-        let text = format!(
-            "exit {}\n\nstandard output:\n{}\nstandard error:\n{}",
-            run.exit, run.out, run.err
-        );
+        let text = format!("exit {}\n\nstandard output:\n{}\nstandard error:\n{}", run.exit, run.out, run.err);
         let name = file.trim_end_matches(".yaml");
         insta::with_settings!({
             snapshot_path => "../tests/modules/snapshots",

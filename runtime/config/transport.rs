@@ -119,8 +119,7 @@ pub(crate) fn read(node: &Node, cx: &mut Context<'_>) -> Result<Transport, Repor
             let name = cx.parse_type_name(&text, kind, "type")?.to_string();
             if name != ASYNC && name != OKHTTP {
                 let fact = format!("there is no transport `{name}`");
-                let near =
-                    near_miss(&name, [ASYNC, OKHTTP]).map(|near| format!("did you mean `{near}`?"));
+                let near = near_miss(&name, [ASYNC, OKHTTP]).map(|near| format!("did you mean `{near}`?"));
                 let place = cx.place_of(kind);
                 return Err(cx.add(
                     Diagnostic::error(errors::MP0052, fact)
@@ -155,20 +154,13 @@ fn read_async(mut fields: Fields<'_>, cx: &mut Context<'_>) -> Result<AsyncTrans
             if let Some(place) = fields.key_place(overridden, cx) {
                 let fact = format!("`{overridden}` has no effect beside `timeouts`");
                 let hint = format!("write `timeouts.{overridden}`, or leave `timeouts` out");
-                cx.add(
-                    Diagnostic::warning(errors::MP0033, fact)
-                        .at(place, "ignored, as upstream does")
-                        .hint(hint),
-                );
+                cx.add(Diagnostic::warning(errors::MP0033, fact).at(place, "ignored, as upstream does").hint(hint));
             }
         }
     }
     fields.finish(cx);
     let (call, connect, timeouts) = (call?, connect?, timeouts?);
-    let (call, connect) = timeouts.unwrap_or((
-        call.unwrap_or(default.call),
-        connect.unwrap_or(default.connect),
-    ));
+    let (call, connect) = timeouts.unwrap_or((call.unwrap_or(default.call), connect.unwrap_or(default.connect)));
     Ok(AsyncTransport {
         call,
         connect,
@@ -186,32 +178,20 @@ fn migration_timeouts(node: &Node, cx: &mut Context<'_>) -> Result<(Duration, Du
     let call = timeout(&mut fields, "call", Duration::from_secs(60), cx);
     let connect = timeout(&mut fields, "connect", Duration::from_secs(10), cx);
     for ignored in ["read", "write"] {
-        fields.without_effect(
-            ignored,
-            "the async transport has only `call` and `connect`",
-            cx,
-        );
+        fields.without_effect(ignored, "the async transport has only `call` and `connect`", cx);
     }
     fields.finish(cx);
     Ok((call?, connect?))
 }
 
 /// Transport okhttp of a v2 endpoint reads nothing but `timeouts`.
-fn read_okhttp_v2(
-    mut fields: Fields<'_>,
-    cx: &mut Context<'_>,
-) -> Result<OkHttpTransport, Reported> {
+fn read_okhttp_v2(mut fields: Fields<'_>, cx: &mut Context<'_>) -> Result<OkHttpTransport, Reported> {
     let timeouts = fields.get("timeouts");
     let hint = format!("only `{ASYNC}` has this property");
     for property in ["pool_ttl", "pool_size", "payload_max_bytes"] {
         fields.without_effect(property, &hint, cx);
     }
-    for property in [
-        "trust_cacerts",
-        "client_cert",
-        "client_key",
-        "client_key_password",
-    ] {
+    for property in ["trust_cacerts", "client_cert", "client_key", "client_key_password"] {
         fields.without_effect(property, &hint, cx);
     }
     for property in ["call", "connect", "read", "write"] {
@@ -222,10 +202,7 @@ fn read_okhttp_v2(
 }
 
 /// The object `timeouts` of okhttp, which a v1 endpoint has in its spec.
-pub(crate) fn read_okhttp(
-    timeouts: Option<&Node>,
-    cx: &mut Context<'_>,
-) -> Result<OkHttpTransport, Reported> {
+pub(crate) fn read_okhttp(timeouts: Option<&Node>, cx: &mut Context<'_>) -> Result<OkHttpTransport, Reported> {
     let default = OkHttpTransport::default();
     let Some(node) = timeouts else {
         return Ok(default);
@@ -256,24 +233,14 @@ fn at_most_call(
     if value <= call {
         return Ok(value);
     }
-    let (value, call) = (
-        super::duration::display(value),
-        super::duration::display(call),
-    );
+    let (value, call) = (super::duration::display(value), super::duration::display(call));
     let fact = format!("timeout `{field}` ({value}) is larger than `call` ({call})");
     let (place, label) = match fields.key_place(field, cx) {
         Some(place) => (place, format!("at most {call}")),
-        None => (
-            fields.place(),
-            format!("`{field}` is {value} because it is not given"),
-        ),
+        None => (fields.place(), format!("`{field}` is {value} because it is not given")),
     };
     let hint = format!("write `{field}: {call}` or less, or a larger `call`");
-    Err(cx.add(
-        Diagnostic::error(errors::MP0054, fact)
-            .at(place, label)
-            .hint(hint),
-    ))
+    Err(cx.add(Diagnostic::error(errors::MP0054, fact).at(place, label).hint(hint)))
 }
 
 /// A timeout in a `timeouts` object: not zero, not null.
@@ -290,9 +257,7 @@ fn timeout(
     if duration.is_zero() {
         let place = cx.place_of(node);
         let fact = format!("timeout `{field}` is zero");
-        return Err(
-            cx.add(Diagnostic::error(errors::MP0053, fact).at(place, "has to be larger than 0"))
-        );
+        return Err(cx.add(Diagnostic::error(errors::MP0053, fact).at(place, "has to be larger than 0")));
     }
     Ok(duration)
 }
@@ -325,11 +290,7 @@ fn positive(
     number.ok_or_else(|| cx.out_of_range(node, field, "1 to 2147483647"))
 }
 
-fn payload_max_bytes(
-    fields: &mut Fields<'_>,
-    default: u32,
-    cx: &mut Context<'_>,
-) -> Result<u32, Reported> {
+fn payload_max_bytes(fields: &mut Fields<'_>, default: u32, cx: &mut Context<'_>) -> Result<u32, Reported> {
     let field = "payload_max_bytes";
     let Some(node) = fields.get(field) else {
         return Ok(default);
@@ -346,43 +307,22 @@ fn read_tls(fields: &mut Fields<'_>, cx: &mut Context<'_>) -> Result<Tls, Report
     let key = tls_file(fields, "client_key", cx);
     let key_password = tls_file(fields, "client_key_password", cx);
     let client = match (cert?, key?) {
-        (Some(cert), Some(key)) => Some(ClientCertificate {
-            cert,
-            key,
-            key_password: key_password?,
-        }),
+        (Some(cert), Some(key)) => Some(ClientCertificate { cert, key, key_password: key_password? }),
         (None, None) => None,
         (cert, _) => {
-            let (given, missing) = if cert.is_some() {
-                ("client_cert", "client_key")
-            } else {
-                ("client_key", "client_cert")
-            };
+            let (given, missing) =
+                if cert.is_some() { ("client_cert", "client_key") } else { ("client_key", "client_cert") };
             let fact = format!("`{given}` is given without `{missing}`");
-            let place = fields
-                .key_place(given, cx)
-                .unwrap_or_else(|| fields.place());
-            let hint =
-                "mutual TLS needs both the certificate and its key; without it, leave both out";
-            return Err(cx.add(
-                Diagnostic::error(errors::MP0055, fact)
-                    .at(place, "")
-                    .hint(hint),
-            ));
+            let place = fields.key_place(given, cx).unwrap_or_else(|| fields.place());
+            let hint = "mutual TLS needs both the certificate and its key; without it, leave both out";
+            return Err(cx.add(Diagnostic::error(errors::MP0055, fact).at(place, "").hint(hint)));
         }
     };
-    Ok(Tls {
-        trust_cacerts: trust_cacerts?,
-        client,
-    })
+    Ok(Tls { trust_cacerts: trust_cacerts?, client })
 }
 
 /// A file for TLS. `check` may run where the files are not, so that a missing one is an error for `run` alone.
-fn tls_file(
-    fields: &mut Fields<'_>,
-    field: &'static str,
-    cx: &mut Context<'_>,
-) -> Result<Option<PathBuf>, Reported> {
+fn tls_file(fields: &mut Fields<'_>, field: &'static str, cx: &mut Context<'_>) -> Result<Option<PathBuf>, Reported> {
     let Some(node) = fields.get(field) else {
         return Ok(None);
     };
@@ -395,24 +335,15 @@ fn tls_file(
         cx.add(Diagnostic::error(errors::MP0056, fact).at(place.clone(), cause.to_string()))
     })?;
     if let Err(error) = (cx.options.file_exists)(&path) {
-        let fact = format!(
-            "`{field}` names `{}`, which cannot be opened",
-            path.display()
-        );
-        let mut finding = Diagnostic::error(errors::MP0056, fact)
-            .at(place, "")
-            .caused_by(error);
+        let fact = format!("`{field}` names `{}`, which cannot be opened", path.display());
+        let mut finding = Diagnostic::error(errors::MP0056, fact).at(place, "").caused_by(error);
         if location.starts_with('~') {
             finding = finding.hint("`~` is not expanded here, as upstream; write the whole path");
         }
         if cx.options.for_run {
             return Err(cx.add(finding));
         }
-        cx.add(
-            finding
-                .as_warning()
-                .note("`run` refuses to start without it"),
-        );
+        cx.add(finding.as_warning().note("`run` refuses to start without it"));
     }
     Ok(Some(path))
 }

@@ -60,9 +60,7 @@ impl UrlTemplate {
     /// # Errors
     /// [`InvalidUrl`] when no function could be called there.
     pub fn parse(text: &str) -> Result<UrlTemplate, InvalidUrl> {
-        let template = UrlTemplate {
-            text: text.to_owned(),
-        };
+        let template = UrlTemplate { text: text.to_owned() };
         template.url_for("name")?;
         Ok(template)
     }
@@ -85,9 +83,7 @@ impl UrlTemplate {
                 if rest.is_empty() || rest.starts_with(['/', '?', '#', ':']) {
                     return Err(InvalidUrl::Host);
                 }
-                Url::parse(&text)
-                    .map(EndpointUrl::Tcp)
-                    .map_err(InvalidUrl::Syntax)
+                Url::parse(&text).map(EndpointUrl::Tcp).map_err(InvalidUrl::Syntax)
             }
             "http+unix" | "https+unix" => unix(rest),
             _ => Err(InvalidUrl::Scheme),
@@ -115,15 +111,10 @@ fn unix(rest: &str) -> Result<EndpointUrl, InvalidUrl> {
     let path = rest.split(['?', '#']).next().unwrap_or("");
     let path = path.find('/').map_or("", |at| &path[at..]);
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-    let socket = parts
-        .iter()
-        .position(|part| part.ends_with(".sock"))
-        .ok_or(InvalidUrl::NoSocket)?;
+    let socket = parts.iter().position(|part| part.ends_with(".sock")).ok_or(InvalidUrl::NoSocket)?;
     let decoded = |parts: &[&str]| {
         let joined = format!("/{}", parts.join("/"));
-        percent_encoding::percent_decode_str(&joined)
-            .decode_utf8_lossy()
-            .into_owned()
+        percent_encoding::percent_decode_str(&joined).decode_utf8_lossy().into_owned()
     };
     Ok(EndpointUrl::Unix {
         socket: PathBuf::from(decoded(&parts[..=socket])),
@@ -146,11 +137,8 @@ mod tests {
     /// The name of the function goes in as it is, as often as it is asked for.
     #[test]
     fn function_name_is_replaced() {
-        let template = UrlTemplate::parse("http://fns:8000/{function.name}/v1/{function.name}")
-            .expect("a template");
-        let Ok(EndpointUrl::Tcp(url)) = template.url_for("greeter") else {
-            panic!("a TCP URL")
-        };
+        let template = UrlTemplate::parse("http://fns:8000/{function.name}/v1/{function.name}").expect("a template");
+        let Ok(EndpointUrl::Tcp(url)) = template.url_for("greeter") else { panic!("a TCP URL") };
         assert_eq!(url.as_str(), "http://fns:8000/greeter/v1/greeter");
         assert_eq!(template.url_for("a b"), Err(InvalidUrl::Space));
     }
@@ -160,23 +148,12 @@ mod tests {
     fn unix_sockets() {
         for (text, socket, path) in [
             ("http+unix:///some/path.sock", "/some/path.sock", "/"),
-            (
-                "http+unix:///some/path.sock/hello",
-                "/some/path.sock",
-                "/hello",
-            ),
+            ("http+unix:///some/path.sock/hello", "/some/path.sock", "/hello"),
             ("https+unix:///a.sock/b.sock/c", "/a.sock", "/b.sock/c"),
-            (
-                "http+unix:///with%20space/x.sock/",
-                "/with space/x.sock",
-                "/",
-            ),
+            ("http+unix:///with%20space/x.sock/", "/with space/x.sock", "/"),
         ] {
             let template = UrlTemplate::parse(text).expect("a template");
-            let expected = EndpointUrl::Unix {
-                socket: PathBuf::from(socket),
-                path: path.to_owned(),
-            };
+            let expected = EndpointUrl::Unix { socket: PathBuf::from(socket), path: path.to_owned() };
             assert_eq!(template.url_for("x"), Ok(expected), "{text}");
             assert!(template.is_unix() && !template.is_https());
         }
@@ -195,10 +172,7 @@ mod tests {
             ("http://host/{name}", InvalidUrl::Brace),
             ("http://host/ x", InvalidUrl::Space),
             ("http+unix:///some/path", InvalidUrl::NoSocket),
-            (
-                "http://host:99999/",
-                InvalidUrl::Syntax(url::ParseError::InvalidPort),
-            ),
+            ("http://host:99999/", InvalidUrl::Syntax(url::ParseError::InvalidPort)),
         ] {
             assert_eq!(UrlTemplate::parse(text), Err(expected), "{text}");
         }
@@ -207,11 +181,7 @@ mod tests {
     /// Host names with an underscore are common in compose files.
     #[test]
     fn accepted() {
-        for text in [
-            "http://my_functions:8000/statefun",
-            "HTTPS://host",
-            "http://[::1]:8000/x?y=z",
-        ] {
+        for text in ["http://my_functions:8000/statefun", "HTTPS://host", "http://[::1]:8000/x?y=z"] {
             assert!(UrlTemplate::parse(text).is_ok(), "{text}");
         }
     }

@@ -65,11 +65,7 @@ impl Node {
     /// The value of a key; the last one wins if it was given twice, as upstream.
     pub(crate) fn get(&self, key: &str) -> Option<&Rc<Node>> {
         match &self.value {
-            Value::Map(entries) => entries
-                .iter()
-                .rev()
-                .find(|entry| entry.key == key)
-                .map(|entry| &entry.value),
+            Value::Map(entries) => entries.iter().rev().find(|entry| entry.key == key).map(|entry| &entry.value),
             Value::Scalar(_) | Value::List(_) => None,
         }
     }
@@ -81,11 +77,7 @@ impl Node {
             Value::Scalar(_) | Value::List(_) => Vec::new(),
         };
         entries.retain(|entry| entry.key != key);
-        entries.push(Entry {
-            key: key.to_owned(),
-            key_range: value.range.clone(),
-            value: Rc::clone(value),
-        });
+        entries.push(Entry { key: key.to_owned(), key_range: value.range.clone(), value: Rc::clone(value) });
         Node {
             range: self.range.clone(),
             value: Value::Map(entries),
@@ -111,11 +103,7 @@ pub(crate) struct Documents {
 }
 
 /// Reads all documents. After an error the documents before it are still given, so that their findings can be shown too.
-pub(crate) fn read(
-    source: &Arc<Source>,
-    environment: Option<Lookup<'_>>,
-    report: &mut Report,
-) -> Documents {
+pub(crate) fn read(source: &Arc<Source>, environment: Option<Lookup<'_>>, report: &mut Report) -> Documents {
     let mut builder = Builder {
         source,
         environment,
@@ -141,10 +129,7 @@ pub(crate) fn read(
             }
         }
     };
-    Documents {
-        roots: builder.roots,
-        complete,
-    }
+    Documents { roots: builder.roots, complete }
 }
 
 /// The byte of every character, for texts where the two differ.
@@ -164,10 +149,7 @@ struct Open {
 
 enum OpenValue {
     List(Vec<Rc<Node>>),
-    Map {
-        entries: Vec<Entry>,
-        key: Option<(String, Range<usize>)>,
-    },
+    Map { entries: Vec<Entry>, key: Option<(String, Range<usize>)> },
 }
 
 struct Builder<'a> {
@@ -202,14 +184,9 @@ impl Builder<'_> {
                 self.scalar(scalar, range, anchor)
             }
             Event::Alias(anchor) => self.alias(anchor, range),
-            Event::SequenceStart(anchor, _) => {
-                self.start(OpenValue::List(Vec::new()), anchor, range)
-            }
+            Event::SequenceStart(anchor, _) => self.start(OpenValue::List(Vec::new()), anchor, range),
             Event::MappingStart(anchor, _) => {
-                let value = OpenValue::Map {
-                    entries: Vec::new(),
-                    key: None,
-                };
+                let value = OpenValue::Map { entries: Vec::new(), key: None };
                 self.start(value, anchor, range)
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(range),
@@ -217,24 +194,12 @@ impl Builder<'_> {
                 self.anchors.clear();
                 Ok(())
             }
-            Event::DocumentStart(_) | Event::StreamStart | Event::StreamEnd | Event::Nothing => {
-                Ok(())
-            }
+            Event::DocumentStart(_) | Event::StreamStart | Event::StreamEnd | Event::Nothing => Ok(()),
         }
     }
 
-    fn scalar(
-        &mut self,
-        scalar: Scalar,
-        range: Range<usize>,
-        anchor: usize,
-    ) -> Result<(), Reported> {
-        let node = Rc::new(Node {
-            range,
-            value: Value::Scalar(scalar),
-            size: 1,
-            height: 1,
-        });
+    fn scalar(&mut self, scalar: Scalar, range: Range<usize>, anchor: usize) -> Result<(), Reported> {
+        let node = Rc::new(Node { range, value: Value::Scalar(scalar), size: 1, height: 1 });
         self.remember(anchor, &node);
         self.count(1, &node.range)?;
         self.place(node)
@@ -252,23 +217,12 @@ impl Builder<'_> {
         self.place(node)
     }
 
-    fn start(
-        &mut self,
-        value: OpenValue,
-        anchor: usize,
-        range: Range<usize>,
-    ) -> Result<(), Reported> {
+    fn start(&mut self, value: OpenValue, anchor: usize, range: Range<usize>) -> Result<(), Reported> {
         if self.open.len() >= DEPTH_MAX {
             return Err(self.too_deep(range));
         }
         self.count(1, &range)?;
-        self.open.push(Open {
-            start: range.start,
-            anchor,
-            value,
-            size: 1,
-            height: 1,
-        });
+        self.open.push(Open { start: range.start, anchor, value, size: 1, height: 1 });
         Ok(())
     }
 
@@ -281,12 +235,8 @@ impl Builder<'_> {
             OpenValue::List(items) => Value::List(items),
             OpenValue::Map { entries, .. } => Value::Map(entries),
         };
-        let node = Rc::new(Node {
-            range: open.start..range.end.max(open.start),
-            value,
-            size: open.size,
-            height: open.height,
-        });
+        let node =
+            Rc::new(Node { range: open.start..range.end.max(open.start), value, size: open.size, height: open.height });
         self.remember(open.anchor, &node);
         self.place(node)
     }
@@ -297,12 +247,7 @@ impl Builder<'_> {
             return Ok(());
         }
         let fact = format!("module file has more than {NODES_MAX} values");
-        Err(self.refuse(
-            errors::MP0005,
-            fact,
-            range.clone(),
-            "aliases count as often as they are used",
-        ))
+        Err(self.refuse(errors::MP0005, fact, range.clone(), "aliases count as often as they are used"))
     }
 
     /// Puts a finished node where it belongs: under the open parent, or among the documents.
@@ -316,11 +261,7 @@ impl Builder<'_> {
         match &mut parent.value {
             OpenValue::List(items) => items.push(node),
             OpenValue::Map { entries, key } => match key.take() {
-                Some((key, key_range)) => entries.push(Entry {
-                    key,
-                    key_range,
-                    value: node,
-                }),
+                Some((key, key_range)) => entries.push(Entry { key, key_range, value: node }),
                 None => match node.scalar() {
                     Some(scalar) => *key = Some((scalar.to_text(), node.range.clone())),
                     None => {
@@ -342,13 +283,7 @@ impl Builder<'_> {
 
     /// Whether the next scalar is a key. Keys are structure: text as written, and no variables in them.
     fn is_key(&self) -> bool {
-        matches!(
-            self.open.last(),
-            Some(Open {
-                value: OpenValue::Map { key: None, .. },
-                ..
-            })
-        )
+        matches!(self.open.last(), Some(Open { value: OpenValue::Map { key: None, .. }, .. }))
     }
 
     /// Replaces variables in a value.
@@ -359,22 +294,20 @@ impl Builder<'_> {
         let place = Place::new(self.source, range.clone());
         interpolate::expand(raw, lookup).map_err(|failure| {
             self.report.add(match failure {
-                interpolate::Failure::Unset(name) => Diagnostic::error(
-                    errors::MP0013,
-                    format!("environment variable `{name}` is not set"),
-                )
-                .at(place, "needed here")
-                .hint(format!("set `{name}`, or write `${{{name}:-default}}`")),
+                interpolate::Failure::Unset(name) => {
+                    Diagnostic::error(errors::MP0013, format!("environment variable `{name}` is not set"))
+                        .at(place, "needed here")
+                        .hint(format!("set `{name}`, or write `${{{name}:-default}}`"))
+                }
                 interpolate::Failure::Malformed(text) => {
                     Diagnostic::error(errors::MP0014, format!("`{text}` does not name a variable"))
                         .at(place, "expected `${NAME}` or `${NAME:-default}`")
                         .hint("write `$${` for a literal `${`")
                 }
-                interpolate::Failure::TooLong => Diagnostic::error(
-                    errors::MP0005,
-                    "value is longer than 64 KiB with its variables replaced",
-                )
-                .at(place, ""),
+                interpolate::Failure::TooLong => {
+                    Diagnostic::error(errors::MP0005, "value is longer than 64 KiB with its variables replaced")
+                        .at(place, "")
+                }
             })
         })
     }
@@ -384,23 +317,15 @@ impl Builder<'_> {
         self.refuse(errors::MP0005, fact, range, "one level too many")
     }
 
-    fn refuse(
-        &mut self,
-        code: errors::Code,
-        fact: impl Into<String>,
-        range: Range<usize>,
-        label: &str,
-    ) -> Reported {
+    fn refuse(&mut self, code: errors::Code, fact: impl Into<String>, range: Range<usize>, label: &str) -> Reported {
         let place = Place::new(self.source, range);
-        self.report
-            .add(Diagnostic::error(code, fact).at(place, label))
+        self.report.add(Diagnostic::error(code, fact).at(place, label))
     }
 
     fn syntax_error(&mut self, error: &saphyr_parser::ScanError) {
         let at = self.byte(error.marker().index());
         let place = Place::new(self.source, at..at + 1);
-        let mut diagnostic =
-            Diagnostic::error(errors::MP0010, "file is not YAML").at(place.clone(), error.info());
+        let mut diagnostic = Diagnostic::error(errors::MP0010, "file is not YAML").at(place.clone(), error.info());
         if place.line_text().trim_start().starts_with('\t') || place.line_text().contains("\t") {
             diagnostic = diagnostic.hint("YAML is indented with spaces; this line has a tab");
         }
@@ -414,9 +339,7 @@ impl Builder<'_> {
     fn byte(&self, character: usize) -> usize {
         match &self.offsets {
             None => character,
-            Some(offsets) => offsets
-                .get(character)
-                .map_or(self.source.text().len(), |at| *at as usize),
+            Some(offsets) => offsets.get(character).map_or(self.source.text().len(), |at| *at as usize),
         }
     }
 }

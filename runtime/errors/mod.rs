@@ -42,9 +42,7 @@ impl Code {
 
     /// Looks a code up; `mp1` and `1` are not guessed at, but case does not matter.
     pub fn find(name: &str) -> Option<Code> {
-        ALL.iter()
-            .copied()
-            .find(|code| code.name().eq_ignore_ascii_case(name.trim()))
+        ALL.iter().copied().find(|code| code.name().eq_ignore_ascii_case(name.trim()))
     }
 }
 
@@ -160,10 +158,7 @@ mod tests {
         let names: Vec<&str> = ALL.iter().map(|code| code.name()).collect();
         for name in &names {
             let digits = name.strip_prefix("MP").expect("a code starts with MP");
-            assert!(
-                digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_digit()),
-                "{name}"
-            );
+            assert!(digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_digit()), "{name}");
         }
         assert!(names.is_sorted_by(|a, b| a < b), "{names:?}");
         assert_eq!(Code::find(" mp0001 "), Some(ALL[0]));
@@ -175,17 +170,8 @@ mod tests {
     fn every_code_has_a_page_and_every_page_a_code() {
         for code in ALL {
             let head = format!("# {}: {}\n", code.name(), code.title());
-            assert!(
-                code.page().starts_with(&head),
-                "{} should start with {head:?}",
-                code.name()
-            );
-            for part in [
-                "\n## What happened\n",
-                "\n## Why\n",
-                "\n## How to fix it\n",
-                "\n## Example\n",
-            ] {
+            assert!(code.page().starts_with(&head), "{} should start with {head:?}", code.name());
+            for part in ["\n## What happened\n", "\n## Why\n", "\n## How to fix it\n", "\n## Example\n"] {
                 assert!(code.page().contains(part), "{} lacks {part:?}", code.name());
             }
         }
@@ -204,12 +190,7 @@ mod tests {
     fn every_code_is_raised_by_a_test() {
         for code in ALL {
             let path = root().join(code.0.tested);
-            assert!(
-                holds(&path, code.name()),
-                "{} does not raise {}",
-                path.display(),
-                code.name()
-            );
+            assert!(holds(&path, code.name()), "{} does not raise {}", path.display(), code.name());
         }
     }
 
@@ -217,18 +198,12 @@ mod tests {
     fn holds(path: &Path, code: &str) -> bool {
         if path.is_dir() {
             let entries = std::fs::read_dir(path).expect("a folder of snapshots");
-            return entries
-                .map(|entry| entry.expect("an entry").path())
-                .any(|file| {
-                    file.extension()
-                        .is_some_and(|extension| extension == "snap")
-                        && read(&file).contains(&format!("[{code}]"))
-                });
+            return entries.map(|entry| entry.expect("an entry").path()).any(|file| {
+                file.extension().is_some_and(|extension| extension == "snap")
+                    && read(&file).contains(&format!("[{code}]"))
+            });
         }
-        read(path)
-            .split("#[cfg(test)]")
-            .skip(1)
-            .any(|tests| tests.contains(code))
+        read(path).split("#[cfg(test)]").skip(1).any(|tests| tests.contains(code))
     }
 
     fn read(path: &Path) -> String {

@@ -4,18 +4,12 @@
 //! wrong suggestion costs more than none.
 
 /// The nearest of the candidates, if one is near.
-pub fn near_miss<'c>(
-    written: &str,
-    candidates: impl IntoIterator<Item = &'c str>,
-) -> Option<&'c str> {
+pub fn near_miss<'c>(written: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     near_misses(written, candidates).into_iter().next()
 }
 
 /// The near ones, nearest first, three at most.
-pub fn near_misses<'c>(
-    written: &str,
-    candidates: impl IntoIterator<Item = &'c str>,
-) -> Vec<&'c str> {
+pub fn near_misses<'c>(written: &str, candidates: impl IntoIterator<Item = &'c str>) -> Vec<&'c str> {
     // Distances cost the product of both lengths; nothing that is worth a suggestion is this long.
     const LENGTH_MAX: usize = 256;
     if written.is_empty() || written.len() > LENGTH_MAX {
@@ -33,11 +27,7 @@ pub fn near_misses<'c>(
         .collect();
     found.sort();
     found.dedup();
-    found
-        .into_iter()
-        .map(|(_, candidate)| candidate)
-        .take(3)
-        .collect()
+    found.into_iter().map(|(_, candidate)| candidate).take(3).collect()
 }
 
 #[cfg(test)]
@@ -47,12 +37,7 @@ mod tests {
     /// Slips of the finger and of case are found; other words are not.
     #[test]
     fn near_and_far() {
-        let fields = [
-            "functions",
-            "urlPathTemplate",
-            "maxNumBatchRequests",
-            "transport",
-        ];
+        let fields = ["functions", "urlPathTemplate", "maxNumBatchRequests", "transport"];
         for (written, expected) in [
             ("transports", Some("transport")),
             ("function", Some("functions")),
