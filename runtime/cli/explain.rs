@@ -56,6 +56,9 @@ mod tests {
         let page = millpond(&["explain", "mp0030"]);
         assert_eq!((page.exit, page.err.as_str()), (0, ""));
         assert!(page.out.starts_with("# MP0030: required field is missing\n"));
+        for code in crate::errors::ALL {
+            assert_eq!(millpond(&["explain", code.name()]).out, code.page(), "{code}");
+        }
         let list = millpond(&["explain"]);
         assert_eq!(list.exit, 0);
         assert_eq!(list.out.lines().count(), crate::errors::ALL.len());

@@ -13,7 +13,7 @@ pub mod explain;
 mod logging;
 pub mod run;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use args::Cli;
 pub use console::Console;

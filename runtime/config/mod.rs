@@ -16,6 +16,8 @@ pub mod diagnostic;
 pub mod duration;
 mod endpoint;
 mod fields;
+#[cfg(test)]
+mod hostile_tests;
 pub mod interpolate;
 mod invalid_records;
 mod kafka_egress;

@@ -118,8 +118,8 @@ impl Module {
         let mut namespaces = BTreeMap::new();
         for (at, endpoint) in endpoints.iter().enumerate() {
             match &endpoint.functions {
-                FunctionPattern::Exact(function) => drop(exact.insert(function.clone(), at)),
-                FunctionPattern::Namespace(namespace) => drop(namespaces.insert(namespace.clone(), at)),
+                FunctionPattern::Exact(function) => _ = exact.insert(function.clone(), at),
+                FunctionPattern::Namespace(namespace) => _ = namespaces.insert(namespace.clone(), at),
             }
         }
         let mut module = Module { endpoints, ingresses, egresses, exact, namespaces, digest: Digest([0; 32]) };

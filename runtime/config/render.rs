@@ -85,7 +85,8 @@ fn snippet(out: &mut String, label: &Label, arrow: &str, mark: char, colour: &st
 
     let (text, column, width) = window(place.line_text(), place.column() - 1, place.width());
     let numbered = format!("{:>margin$} |", place.line());
-    line(out, &[(FRAME, &numbered), ("", &format!(" {text}"))], style);
+    let text = format!(" {text}");
+    line(out, &[(FRAME, &numbered), ("", text.trim_end())], style);
     let words = shown(&label.text);
     let underline = format!("{:column$}{} {words}", "", String::from(mark).repeat(width));
     line(out, &[(FRAME, &bar), (colour, &format!(" {}", underline.trim_end()))], style);
@@ -163,4 +164,59 @@ fn line(out: &mut String, parts: &[(&str, &str)], style: Style) {
         }
     }
     out.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::diagnostic::Diagnostic;
+    use super::super::source::{Place, Source};
+    use super::{Style, render};
+    use crate::errors;
+
+    fn finding(text: &str, part: &str) -> Diagnostic {
+        let source = Source::new("m.yaml", text);
+        let at = text.find(part).expect("the part is in the text");
+        let place = Place::new(&source, at..at + part.len());
+        Diagnostic::error(errors::MP0031, "fact").at(place, "label")
+    }
+
+    /// Everything that a finding can have, in the order in which it is read.
+    #[test]
+    fn shape() {
+        let whole = finding("a: 1\nb: 2\n", "2").caused_by("cause").note("note").hint("one").hint("two");
+        let expected = "error[MP0031]: fact\n  caused by: cause\n --> m.yaml:2:4\n  |\n2 | b: 2\n  |    ^ label\n  = note\n\nhint: one\nhint: two\n";
+        assert_eq!(render(&whole, Style::Plain), expected);
+        let placeless = Diagnostic::warning(errors::MP0031, "fact").caused_by("cause").hint("fix");
+        assert_eq!(render(&placeless, Style::Plain), "warning[MP0031]: fact\n  caused by: cause\nhint: fix\n");
+    }
+
+    /// Colour changes nothing but the colour.
+    #[test]
+    fn colour_can_be_taken_away() {
+        let whole = finding("a: 1\n", "1").note("note").hint("fix");
+        let mut coloured = render(&whole, Style::Colour);
+        assert!(coloured.contains("\x1b[1;31merror[MP0031]\x1b[0m"), "{coloured:?}");
+        while let Some(start) = coloured.find("\x1b[") {
+            let end = coloured[start..].find('m').expect("the end of a colour");
+            coloured.replace_range(start..=start + end, "");
+        }
+        assert_eq!(coloured, render(&whole, Style::Plain));
+    }
+
+    /// A file cannot act on the terminal, and the underline stays under what it means.
+    #[test]
+    fn hostile_lines() {
+        let text = "k\u{1b}[2J: \u{202e}x\ty\n";
+        let escaped = render(&finding(text, "y"), Style::Plain);
+        let lines: Vec<&str> = escaped.lines().collect();
+        assert_eq!(lines[3], "1 | k\\u{1b}[2J: \\u{202e}x    y");
+        assert_eq!(lines[3].find('y'), lines[4].find('^'), "{escaped}");
+        let long = format!("{}here{}\n", "x".repeat(50_000), "y".repeat(50_000));
+        let cut = render(&finding(&long, "here"), Style::Plain);
+        assert!(cut.len() < 1_000, "{} bytes", cut.len());
+        let lines: Vec<&str> = cut.lines().collect();
+        let (text, underline) = (lines[3], lines[4]);
+        assert_eq!(text.find("here"), underline.find('^'), "{cut}");
+        assert!(underline.contains("^^^^ label"), "{cut}");
+    }
 }

@@ -95,8 +95,8 @@ codes! {
     MP0010 "not YAML", "tests/modules/snapshots";
     MP0011 "YAML feature that modules cannot use", "tests/modules/snapshots";
     MP0012 "key given twice", "tests/modules/snapshots";
-    MP0013 "environment variable is not set", "config/interpolate.rs";
-    MP0014 "`${` without a variable name", "config/interpolate.rs";
+    MP0013 "environment variable is not set", "tests/modules/snapshots";
+    MP0014 "`${` without a variable name", "tests/modules/snapshots";
     MP0020 "document is not a component", "tests/modules/snapshots";
     MP0021 "unknown kind of component", "tests/modules/snapshots";
     MP0022 "module of the 3.0 format cannot be used", "tests/modules/snapshots";
@@ -157,7 +157,14 @@ codes! {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::path::{Path, PathBuf};
+
     use super::{ALL, Code};
+
+    fn root() -> PathBuf {
+        PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+    }
 
     /// Codes are unique, well formed, and in order, so that the list of `explain` is.
     #[test]
@@ -170,5 +177,50 @@ mod tests {
         assert!(names.is_sorted_by(|a, b| a < b), "{names:?}");
         assert_eq!(Code::find(" mp0001 "), Some(ALL[0]));
         assert_eq!(Code::find("1"), None);
+    }
+
+    /// Every page starts with its code and title and says what happened, why, and how to fix it; no page lacks a code.
+    #[test]
+    fn every_code_has_a_page_and_every_page_a_code() {
+        for code in ALL {
+            let head = format!("# {}: {}\n", code.name(), code.title());
+            assert!(code.page().starts_with(&head), "{} should start with {head:?}", code.name());
+            for part in ["\n## What happened\n", "\n## Why\n", "\n## How to fix it\n", "\n## Example\n"] {
+                assert!(code.page().contains(part), "{} lacks {part:?}", code.name());
+            }
+        }
+        let pages: BTreeSet<String> = std::fs::read_dir(root().join("errors"))
+            .expect("the folder of this file")
+            .filter_map(|entry| entry.expect("an entry").file_name().into_string().ok())
+            .filter_map(|name| name.strip_suffix(".md").map(str::to_owned))
+            .filter(|name| name.starts_with("MP"))
+            .collect();
+        let codes: BTreeSet<String> = ALL.iter().map(|code| code.name().to_owned()).collect();
+        assert_eq!(pages, codes);
+    }
+
+    /// Every code is raised by the test that the registry names for it.
+    #[test]
+    fn every_code_is_raised_by_a_test() {
+        for code in ALL {
+            let path = root().join(code.0.tested);
+            assert!(holds(&path, code.name()), "{} does not raise {}", path.display(), code.name());
+        }
+    }
+
+    /// Whether a source file names a code in its tests, or a folder has a snapshot with the code in it.
+    fn holds(path: &Path, code: &str) -> bool {
+        if path.is_dir() {
+            let entries = std::fs::read_dir(path).expect("a folder of snapshots");
+            return entries.map(|entry| entry.expect("an entry").path()).any(|file| {
+                file.extension().is_some_and(|extension| extension == "snap")
+                    && read(&file).contains(&format!("[{code}]"))
+            });
+        }
+        read(path).split("#[cfg(test)]").skip(1).any(|tests| tests.contains(code))
+    }
+
+    fn read(path: &Path) -> String {
+        std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 }
