@@ -1,6 +1,7 @@
 //! The invoker against real servers on loopback.
 
 mod classification;
+mod connections;
 mod server;
 mod transport;
 
