@@ -1,5 +1,6 @@
 //! The invoker against real servers on loopback.
 
+mod answer;
 mod classification;
 mod connections;
 mod server;
