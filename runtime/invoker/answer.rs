@@ -101,7 +101,11 @@ impl Check<'_> {
             MUTATION_MODIFY => {
                 // Without a value its typename is empty, and that is not the registered one: the engine says so.
                 let value = mutation.state_value.unwrap_or_default();
-                typename_bytes(value.typename.len(), &format!("the value of state `{name}`"), self.limits)?;
+                typename_bytes(
+                    value.typename.len().saturating_sub(1),
+                    &format!("the value of state `{name}`"),
+                    self.limits,
+                )?;
                 if value.value.len() > self.limits.value_bytes {
                     let what = format!("the value of state `{name}`");
                     let bound = self.limits.value_bytes;

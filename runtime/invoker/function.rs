@@ -26,7 +26,7 @@ pub(super) struct Function {
     /// `http://host:port/path` for `namespace/name`: how failures call it.
     at: String,
     layers: Deadline<Slots<Exchange>>,
-    pool: Arc<Pool>,
+    pub(super) pool: Arc<Pool>,
     counters: Counters,
 }
 

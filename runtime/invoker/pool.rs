@@ -94,6 +94,14 @@ impl Pool {
         self.idle().len()
     }
 
+    /// Makes idle connections older than they are.
+    #[cfg(test)]
+    pub(super) fn age(&self, by: Duration) {
+        for connection in self.idle().iter_mut() {
+            connection.expires = connection.expires.map(|expires| expires - by);
+        }
+    }
+
     fn idle(&self) -> MutexGuard<'_, Vec<Box<Connection>>> {
         // A panic elsewhere cannot leave a list half changed.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,6 +1,8 @@
 //! The invoker against real servers on loopback.
 
+mod answer;
 mod classification;
+mod connections;
 mod server;
 mod transport;
 

@@ -26,8 +26,6 @@ pub(super) struct Received {
 
 /// One accepted connection.
 pub(super) struct Peer {
-    /// 0 for the first connection of the server.
-    pub(super) number: usize,
     pub(super) stream: TcpStream,
     buffer: Vec<u8>,
 }
@@ -44,8 +42,8 @@ impl Server {
         let count = Arc::clone(&accepted);
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let number = count.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(serve(Peer { number, stream, buffer: Vec::new() }));
+                count.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(serve(Peer { stream, buffer: Vec::new() }));
             }
         });
         Server { url, accepted, task }
