@@ -38,31 +38,31 @@ class Process:
     def __init__(self, command, log):
         self.log = log
         self.lines = queue.Queue()
-        started = time.monotonic()
+        self.started = time.monotonic()
         with open(log, "ab") as stderr:
             self.child = subprocess.Popen(
                 [str(part) for part in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, text=True
             )
         threading.Thread(target=self._read, daemon=True).start()
-        self.ready = self._wait_until_ready()
-        self.ready_ms = round((time.monotonic() - started) * 1000)
 
     def _read(self):
         for line in self.child.stdout:
             self.lines.put(line.rstrip("\n"))
         self.lines.put(None)
 
-    def _wait_until_ready(self):
+    def wait_until_ready(self):
+        """Takes the ready line, and the time that it took to come."""
         try:
             while True:
                 line = self.lines.get(timeout=DEADLINE_S)
                 if line is None:
                     raise Wrong(f"`{self.child.args[0]}` ended before it was ready, exit {self.child.wait()}")
                 if line.startswith("ready "):
-                    return line
-        except (queue.Empty, Wrong) as problem:
-            tail = pathlib.Path(self.log).read_text(errors="replace").splitlines()[-20:]
-            raise Wrong("\n".join([str(problem) or f"not ready after {DEADLINE_S} s", *tail])) from None
+                    self.ready = line
+                    self.ready_ms = round((time.monotonic() - self.started) * 1000)
+                    return
+        except queue.Empty:
+            raise Wrong(f"`{self.child.args[0]}` was not ready after {DEADLINE_S} s") from None
 
     def fields(self):
         """The `key=value` pairs of the ready line."""
@@ -91,6 +91,7 @@ class Demo:
     def start(self, name, *command):
         process = Process(command, self.folder / f"{name}.log")
         self.processes.append(process)
+        process.wait_until_ready()
         return process
 
     def start_functions(self):
@@ -282,11 +283,12 @@ def main():
     try:
         play(demo)
         return 0
-    except Wrong as wrong:
+    except (Wrong, OSError, http.client.HTTPException) as wrong:
         print(f"\nerror: the demo went wrong\n  caused by: {wrong}", file=sys.stderr)
-        log = folder / "runtime.log"
-        if log.exists():
-            print("the runtime's last words:", *log.read_text(errors="replace").splitlines()[-20:], sep="\n  ", file=sys.stderr)
+        for log in sorted(folder.glob("*.log")):
+            tail = log.read_text(errors="replace").splitlines()[-20:]
+            if tail:
+                print(f"last lines of {log.name}:", *tail, sep="\n  ", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
