@@ -194,7 +194,7 @@ async fn topics_are_read_taken_followed_and_freed() {
     assert!(freed.is_success(), "answer to DELETE: {freed}");
     assert_eq!(
         http::read_all(&client, &runtime, "greetings").await,
-        [seventh.clone()]
+        std::slice::from_ref(&seventh)
     );
     assert_eq!(take(&client, &runtime).await, Some(seventh.payload));
     assert_eq!(take(&client, &runtime).await, None);
