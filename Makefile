@@ -24,6 +24,7 @@ demo: setup runtime ## the greeter through a kill -9 and a restart, in a minute
 .PHONY: test
 test: setup ## formatting, lints and every test; what CI runs
 	cargo fmt --all --check
+	@$(MILLPOND_PYTHON) protocol/vectors/record.py && echo 'vectors: as the SDK says'
 	@deploy/dev/build clippy --workspace --all-targets -- -D warnings
 	@deploy/dev/build test --workspace
 
@@ -45,9 +46,8 @@ sim: ## the simulator over SEEDS=1000 seeds (not there yet)
 	@deploy/dev/build run -p millpond-sim -- --seeds $(SEEDS)
 
 .PHONY: vectors
-vectors: setup ## record the golden wire vectors anew from the official Python SDK
-	@test -f protocol/vectors/record.py || { echo 'error: there are no wire vectors yet' >&2; exit 1; }
-	$(MILLPOND_PYTHON) protocol/vectors/record.py
+vectors: setup ## compare the golden wire vectors with the official Python SDK; WRITE=1 records them anew
+	@$(MILLPOND_PYTHON) protocol/vectors/record.py $(if $(WRITE),--write) && echo 'vectors: as the SDK says'
 
 .PHONY: build
 build: setup-build runtime ## the runtime: target/debug/millpond
