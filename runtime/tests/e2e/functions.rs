@@ -17,9 +17,7 @@ impl Functions {
     /// `None` when there is no Python to run it with, which is said, and is a failure in CI.
     pub fn start(name: &str) -> Option<Functions> {
         let python = python(name)?;
-        let example = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../functions-examples/python")
-            .join(name);
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../functions-examples/python").join(name);
         let mut child = Command::new(&python)
             .arg(example.join("functions.py"))
             .args(["--port", "0"])
@@ -31,28 +29,17 @@ impl Functions {
         let line = first_line(stdout, |line| line.starts_with("ready "))
             .unwrap_or_else(|| panic!("the functions of `{name}` ended before they were ready"));
         let url = line.trim_start_matches("ready ").to_owned();
-        Some(Functions {
-            child,
-            url,
-            example,
-        })
+        Some(Functions { child, url, example })
     }
 
     /// The example's own `module.yaml`, with the addresses of this run: our endpoint, and any free port.
     pub fn module(&self) -> String {
         let path = self.example.join("module.yaml");
-        let text = std::fs::read_to_string(&path)
-            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         for shipped in [SHIPPED_URL, "port: 8090", "port: 8091"] {
-            assert!(
-                text.contains(shipped),
-                "{} has no `{shipped}`",
-                path.display()
-            );
+            assert!(text.contains(shipped), "{} has no `{shipped}`", path.display());
         }
-        text.replace(SHIPPED_URL, &self.url)
-            .replace("port: 8090", "port: 0")
-            .replace("port: 8091", "port: 0")
+        text.replace(SHIPPED_URL, &self.url).replace("port: 8090", "port: 0").replace("port: 8091", "port: 0")
     }
 }
 
@@ -69,12 +56,7 @@ fn python(example: &str) -> Option<PathBuf> {
     if let Some(python) = std::env::var_os("MILLPOND_PYTHON") {
         return Some(PathBuf::from(python));
     }
-    assert!(
-        std::env::var_os("CI").is_none(),
-        "MILLPOND_PYTHON is not set, and CI skips nothing; run `make test`"
-    );
-    crate::report(format_args!(
-        "skipped: the functions of `{example}` need MILLPOND_PYTHON; `make test` sets it"
-    ));
+    assert!(std::env::var_os("CI").is_none(), "MILLPOND_PYTHON is not set, and CI skips nothing; run `make test`");
+    crate::report(format_args!("skipped: the functions of `{example}` need MILLPOND_PYTHON; `make test` sets it"));
     None
 }

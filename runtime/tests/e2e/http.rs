@@ -10,10 +10,7 @@ use crate::wait::{DEADLINE, eventually};
 
 /// A client with one connection pool and a deadline on every request.
 pub fn client() -> Client {
-    Client::builder()
-        .timeout(DEADLINE)
-        .build()
-        .expect("a client without TLS can always be built")
+    Client::builder().timeout(DEADLINE).build().expect("a client without TLS can always be built")
 }
 
 /// One event for the playground ingress.
@@ -27,17 +24,10 @@ pub struct Event {
 }
 
 /// Sends an event once, to an ingress address: the answer, or why there is none (then nobody knows whether it counts).
-pub async fn put(
-    client: &Client,
-    ingress: &str,
-    event: &Event,
-) -> reqwest::Result<reqwest::Response> {
+pub async fn put(client: &Client, ingress: &str, event: &Event) -> reqwest::Result<reqwest::Response> {
     client
         .put(format!("http://{ingress}/{}/{}", event.function, event.id))
-        .header(
-            "Content-Type",
-            format!("application/vnd.{}", event.value_type),
-        )
+        .header("Content-Type", format!("application/vnd.{}", event.value_type))
         .header("Idempotency-Key", &event.key)
         .body(event.value.clone())
         .send()
@@ -46,15 +36,8 @@ pub async fn put(
 
 /// Sends an event that must be accepted.
 pub async fn accepted(client: &Client, runtime: &Runtime, event: &Event) {
-    let answer = put(client, runtime.field("ingress"), event)
-        .await
-        .expect("an answer");
-    assert_eq!(
-        answer.status(),
-        StatusCode::OK,
-        "answer to key {}",
-        event.key
-    );
+    let answer = put(client, runtime.field("ingress"), event).await.expect("an answer");
+    assert_eq!(answer.status(), StatusCode::OK, "answer to key {}", event.key);
 }
 
 /// A record of an egress topic, as reading without taking shows it.
@@ -65,18 +48,9 @@ pub struct Record {
 }
 
 /// Reads records without taking them: those after a sequence number, all or `limit` of them.
-pub async fn read(
-    client: &Client,
-    runtime: &Runtime,
-    topic: &str,
-    after: u64,
-    limit: Option<usize>,
-) -> Vec<Record> {
+pub async fn read(client: &Client, runtime: &Runtime, topic: &str, after: u64, limit: Option<usize>) -> Vec<Record> {
     let limit = limit.map_or_else(String::new, |limit| format!("&limit={limit}"));
-    let url = format!(
-        "http://{}/{topic}?after={after}{limit}",
-        runtime.field("egress")
-    );
+    let url = format!("http://{}/{topic}?after={after}{limit}", runtime.field("egress"));
     let answer = client.get(url).send().await.expect("an answer");
     assert_eq!(answer.status(), StatusCode::OK, "reading topic {topic}");
     answer.json().await.expect("a JSON array of records")
@@ -96,12 +70,7 @@ pub async fn read_all(client: &Client, runtime: &Runtime, topic: &str) -> Vec<Re
 }
 
 /// Waits until a topic has at least `count` records, and returns all of them.
-pub async fn read_at_least(
-    client: &Client,
-    runtime: &Runtime,
-    topic: &str,
-    count: usize,
-) -> Vec<Record> {
+pub async fn read_at_least(client: &Client, runtime: &Runtime, topic: &str, count: usize) -> Vec<Record> {
     eventually(&format!("{count} records on topic {topic}"), async || {
         let records = read_all(client, runtime, topic).await;
         (records.len() >= count).then_some(records)
@@ -138,23 +107,11 @@ pub fn integer(value: Option<&Value>) -> Option<i64> {
 }
 
 /// Waits until a count has the value. A count only grows: one above the value fails at once.
-pub async fn count_becomes(
-    client: &Client,
-    runtime: &Runtime,
-    address: &str,
-    name: &str,
-    expected: i64,
-) {
-    eventually(
-        &format!("{address} to have {name} = {expected}"),
-        async || {
-            let found = integer(states(client, runtime, address).await.get(name)).unwrap_or(0);
-            assert!(
-                found <= expected,
-                "{address} has {name} = {found}, more than the {expected} that were sent"
-            );
-            (found == expected).then_some(())
-        },
-    )
+pub async fn count_becomes(client: &Client, runtime: &Runtime, address: &str, name: &str, expected: i64) {
+    eventually(&format!("{address} to have {name} = {expected}"), async || {
+        let found = integer(states(client, runtime, address).await.get(name)).unwrap_or(0);
+        assert!(found <= expected, "{address} has {name} = {found}, more than the {expected} that were sent");
+        (found == expected).then_some(())
+    })
     .await;
 }

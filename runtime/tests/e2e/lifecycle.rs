@@ -37,22 +37,14 @@ async fn a_data_folder_in_use_is_refused() {
 
     // The one that holds the folder is none the worse for it, and a free folder can be used again.
     assert_eq!(runtime.terminate().code(), Some(0), "exit after SIGTERM");
-    assert_eq!(
-        installation.start().terminate().code(),
-        Some(0),
-        "exit after SIGTERM"
-    );
+    assert_eq!(installation.start().terminate().code(), Some(0), "exit after SIGTERM");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_open_admin_api_is_refused_without_a_token() {
     let refused = Installation::new(QUIET).refused("0.0.0.0:0");
     let said = String::from_utf8_lossy(&refused.stderr);
-    assert!(
-        matches!(refused.status.code(), Some(1 | 2)),
-        "exit {:?}; stderr:\n{said}",
-        refused.status
-    );
+    assert!(matches!(refused.status.code(), Some(1 | 2)), "exit {:?}; stderr:\n{said}", refused.status);
     assert!(said.contains("--admin-token-file"), "stderr:\n{said}");
     assert!(refused.stdout.is_empty(), "nothing was ready");
 }
@@ -108,20 +100,10 @@ async fn sigterm_under_load_loses_nothing_acknowledged() {
         http::count_becomes(&client, &runtime, &address, "visits", sent as i64).await;
         total += sent;
     }
-    http::count_becomes(
-        &client,
-        &runtime,
-        "example/archivist/Turin",
-        "greetings",
-        total as i64,
-    )
-    .await;
+    http::count_becomes(&client, &runtime, "example/archivist/Turin", "greetings", total as i64).await;
     assert!(acknowledged.load(Ordering::Relaxed) + CLIENTS >= total);
 }
 
 fn of_client(client: usize, sent: usize) -> Event {
-    Event {
-        key: format!("client-{client}-{sent}"),
-        ..visit(sent, &format!("person-{client}"), "Turin")
-    }
+    Event { key: format!("client-{client}-{sent}"), ..visit(sent, &format!("person-{client}"), "Turin") }
 }

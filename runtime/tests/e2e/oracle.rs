@@ -23,9 +23,7 @@ pub fn accounts(transactions: &[Transaction]) -> BTreeMap<String, Account> {
         account.transactions += 1;
         if account.balance_cents < 0 && before >= 0 {
             let cents = account.balance_cents;
-            account
-                .overdrawn
-                .push(format!("account {} at {cents} cents", transaction.account));
+            account.overdrawn.push(format!("account {} at {cents} cents", transaction.account));
         }
     }
     accounts

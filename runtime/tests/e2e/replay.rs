@@ -58,9 +58,7 @@ async fn replay_is_exact_through_three_kills() {
         delivery.ingress.send_replace(None);
         runtime.kill();
         runtime = installation.start();
-        delivery
-            .ingress
-            .send_replace(Some(runtime.field("ingress").to_owned()));
+        delivery.ingress.send_replace(Some(runtime.field("ingress").to_owned()));
         crate::report(format_args!(
             "replay: killed at {moment} acknowledged, back with recovered_ms={}",
             runtime.field("recovered_ms")
@@ -119,10 +117,7 @@ impl Queue {
     fn new(transactions: &[Transaction]) -> Queue {
         let mut queue = Queue::default();
         for (position, transaction) in transactions.iter().enumerate() {
-            let account = queue
-                .accounts
-                .entry(transaction.account.clone())
-                .or_default();
+            let account = queue.accounts.entry(transaction.account.clone()).or_default();
             if account.is_empty() {
                 queue.idle.insert(position, transaction.account.clone());
             }
@@ -157,11 +152,7 @@ impl Delivery {
     }
 
     fn accounts(&self) -> usize {
-        self.queue
-            .lock()
-            .expect("no client panics with it")
-            .accounts
-            .len()
+        self.queue.lock().expect("no client panics with it").accounts.len()
     }
 
     /// One client: takes transactions until none is left.
@@ -184,12 +175,8 @@ impl Delivery {
                 continue;
             };
             self.send(&transaction).await;
-            self.queue
-                .lock()
-                .expect("no client panics with it")
-                .done(&transaction.account);
-            self.progress
-                .send_modify(|progress| progress.acknowledged += 1);
+            self.queue.lock().expect("no client panics with it").done(&transaction.account);
+            self.progress.send_modify(|progress| progress.acknowledged += 1);
         }
     }
 
@@ -205,17 +192,11 @@ impl Delivery {
             match http::put(&self.client, &address, &event).await {
                 Ok(answer) if answer.status() == StatusCode::OK => return,
                 Ok(answer) if answer.status() == StatusCode::SERVICE_UNAVAILABLE => {
-                    let seconds = answer
-                        .headers()
-                        .get("Retry-After")
-                        .and_then(|value| value.to_str().ok()?.parse().ok());
+                    let seconds =
+                        answer.headers().get("Retry-After").and_then(|value| value.to_str().ok()?.parse().ok());
                     tokio::time::sleep(Duration::from_secs(seconds.unwrap_or(1))).await;
                 }
-                Ok(answer) => panic!(
-                    "transaction {} was answered {}",
-                    transaction.id,
-                    answer.status()
-                ),
+                Ok(answer) => panic!("transaction {} was answered {}", transaction.id, answer.status()),
                 // Nobody knows whether it counts: the same key again, as soon as there is somebody to ask.
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             }
@@ -256,11 +237,7 @@ impl Delivery {
 }
 
 fn event(transaction: &Transaction) -> Event {
-    let kind = if transaction.credit {
-        "credit"
-    } else {
-        "debit"
-    };
+    let kind = if transaction.credit { "credit" } else { "debit" };
     Event {
         function: "bank/account",
         id: transaction.account.clone(),
@@ -271,58 +248,31 @@ fn event(transaction: &Transaction) -> Event {
 }
 
 /// Waits for each account to have seen all its transactions, then compares its balance.
-async fn balances_are_exact(
-    client: &Client,
-    runtime: &Runtime,
-    accounts: &BTreeMap<String, oracle::Account>,
-) {
+async fn balances_are_exact(client: &Client, runtime: &Runtime, accounts: &BTreeMap<String, oracle::Account>) {
     for (name, expected) in accounts {
         let address = format!("bank/account/{name}");
-        let (balance, transactions) =
-            eventually(&format!("all transactions of account {name}"), async || {
-                let states = http::states(client, runtime, &address).await;
-                let transactions = http::integer(states.get("transactions")).unwrap_or(0);
-                let balance = http::integer(states.get("balance_cents")).unwrap_or(0);
-                (transactions >= expected.transactions).then_some((balance, transactions))
-            })
-            .await;
-        assert_eq!(
-            transactions, expected.transactions,
-            "transactions of account {name}"
-        );
-        assert_eq!(
-            balance, expected.balance_cents,
-            "balance of account {name}, in cents"
-        );
+        let (balance, transactions) = eventually(&format!("all transactions of account {name}"), async || {
+            let states = http::states(client, runtime, &address).await;
+            let transactions = http::integer(states.get("transactions")).unwrap_or(0);
+            let balance = http::integer(states.get("balance_cents")).unwrap_or(0);
+            (transactions >= expected.transactions).then_some((balance, transactions))
+        })
+        .await;
+        assert_eq!(transactions, expected.transactions, "transactions of account {name}");
+        assert_eq!(balance, expected.balance_cents, "balance of account {name}, in cents");
     }
 }
 
 /// Each account's records on topic `overdrawn` are there once, in order.
-async fn records_are_exact(
-    client: &Client,
-    runtime: &Runtime,
-    accounts: &BTreeMap<String, oracle::Account>,
-) {
-    let count = accounts
-        .values()
-        .map(|account| account.overdrawn.len())
-        .sum();
+async fn records_are_exact(client: &Client, runtime: &Runtime, accounts: &BTreeMap<String, oracle::Account>) {
+    let count = accounts.values().map(|account| account.overdrawn.len()).sum();
     let records = http::read_at_least(client, runtime, "overdrawn", count).await;
     for (name, account) in accounts {
         let prefix = format!("account {name} at ");
-        let found: Vec<&String> = records
-            .iter()
-            .map(|record| &record.payload)
-            .filter(|payload| payload.starts_with(&prefix))
-            .collect();
-        assert_eq!(
-            found,
-            account.overdrawn.iter().collect::<Vec<_>>(),
-            "records about account {name}"
-        );
+        let found: Vec<&String> =
+            records.iter().map(|record| &record.payload).filter(|payload| payload.starts_with(&prefix)).collect();
+        assert_eq!(found, account.overdrawn.iter().collect::<Vec<_>>(), "records about account {name}");
     }
     assert_eq!(records.len(), count, "records about overdrawn accounts");
-    crate::report(format_args!(
-        "replay: {count} records about overdrawn accounts, each once"
-    ));
+    crate::report(format_args!("replay: {count} records about overdrawn accounts, each once"));
 }

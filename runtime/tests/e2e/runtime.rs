@@ -80,11 +80,7 @@ impl Runtime {
             .spawn()
             .expect("the binary can be started");
         let stdout = child.stdout.take().expect("stdout was asked for above");
-        let mut runtime = Runtime {
-            child,
-            fields: BTreeMap::new(),
-            log,
-        };
+        let mut runtime = Runtime { child, fields: BTreeMap::new(), log };
         match first_line(stdout, |line| line.starts_with("ready ")) {
             Some(line) => runtime.fields = fields(&line),
             None => panic!("the runtime ended, or said nothing, before it was ready"),
@@ -114,12 +110,8 @@ impl Runtime {
                 .args(["-c", &format!("kill -TERM {}", self.child.id())])
                 .status()
                 .expect("a shell can be started");
-            assert!(
-                sent.success(),
-                "SIGTERM was not sent: the runtime is gone already"
-            );
-            wait_for_exit(&mut self.child)
-                .unwrap_or_else(|| panic!("still alive {DEADLINE:?} after SIGTERM"))
+            assert!(sent.success(), "SIGTERM was not sent: the runtime is gone already");
+            wait_for_exit(&mut self.child).unwrap_or_else(|| panic!("still alive {DEADLINE:?} after SIGTERM"))
         })
     }
 }
@@ -129,10 +121,7 @@ impl Drop for Runtime {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            crate::report(format_args!(
-                "the last lines of the runtime's log:\n{}",
-                tail(&self.log)
-            ));
+            crate::report(format_args!("the last lines of the runtime's log:\n{}", tail(&self.log)));
         }
     }
 }

@@ -15,8 +15,8 @@ pub struct Transaction {
 impl Transaction {
     /// What it adds to the balance, in cents.
     pub fn cents(&self) -> i64 {
-        let cents = cents(&self.amount)
-            .unwrap_or_else(|| panic!("amount `{}` of transaction {}", self.amount, self.id));
+        let cents =
+            cents(&self.amount).unwrap_or_else(|| panic!("amount `{}` of transaction {}", self.amount, self.id));
         if self.credit { cents } else { -cents }
     }
 }
@@ -30,11 +30,7 @@ fn cents(amount: &str) -> Option<i64> {
         2 => fraction.parse::<i64>().ok()?,
         _ => return None,
     };
-    whole
-        .parse::<i64>()
-        .ok()?
-        .checked_mul(100)?
-        .checked_add(fraction)
+    whole.parse::<i64>().ok()?.checked_mul(100)?.checked_add(fraction)
 }
 
 /// The same seed gives the same numbers, on every machine (splitmix64).
@@ -78,17 +74,11 @@ pub fn read_csv(path: &Path) -> Vec<Transaction> {
     let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let mut text = String::new();
     if bytes.starts_with(&[0x1f, 0x8b]) {
-        flate2::read::MultiGzDecoder::new(bytes.as_slice())
-            .read_to_string(&mut text)
-            .expect("gzipped text");
+        flate2::read::MultiGzDecoder::new(bytes.as_slice()).read_to_string(&mut text).expect("gzipped text");
     } else {
         text = String::from_utf8(bytes).expect("text");
     }
-    assert!(
-        !text.contains('"'),
-        "{}: quoted fields are not read",
-        path.display()
-    );
+    assert!(!text.contains('"'), "{}: quoted fields are not read", path.display());
 
     let mut lines = text.lines();
     let header: Vec<&str> = lines.next().expect("a header line").split(',').collect();
@@ -98,20 +88,13 @@ pub fn read_csv(path: &Path) -> Vec<Transaction> {
             .position(|found| *found == name)
             .unwrap_or_else(|| panic!("{} has no column `{name}`: {header:?}", path.display()))
     };
-    let (id, account, kind, amount) = (
-        column("transaction_id"),
-        column("account_id"),
-        column("type"),
-        column("amount"),
-    );
+    let (id, account, kind, amount) =
+        (column("transaction_id"), column("account_id"), column("type"), column("amount"));
     lines
         .map(|line| {
             let fields: Vec<&str> = line.split(',').collect();
             assert_eq!(fields.len(), header.len(), "fields in the line `{line}`");
-            assert!(
-                matches!(fields[kind], "credit" | "debit"),
-                "type in the line `{line}`"
-            );
+            assert!(matches!(fields[kind], "credit" | "debit"), "type in the line `{line}`");
             Transaction {
                 id: fields[id].to_owned(),
                 account: fields[account].to_owned(),

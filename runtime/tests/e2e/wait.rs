@@ -14,10 +14,7 @@ pub async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<
         if let Some(value) = attempt().await {
             return value;
         }
-        assert!(
-            Instant::now() < deadline,
-            "waited {DEADLINE:?} in vain for {what}"
-        );
+        assert!(Instant::now() < deadline, "waited {DEADLINE:?} in vain for {what}");
         tokio::time::sleep(BETWEEN_TRIES).await;
     }
 }
