@@ -2,6 +2,7 @@
 # One cargo profile (dev) serves tests and demo, so that RocksDB is compiled once.
 
 SHELL := /bin/bash
+.NOTPARALLEL:
 .DEFAULT_GOAL := help
 
 CACHE := $(or $(MILLPOND_CACHE),$(CURDIR)/.cache)
