@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use reqwest::StatusCode;
 use tokio::sync::Notify;
@@ -47,6 +48,34 @@ async fn an_open_admin_api_is_refused_without_a_token() {
     assert!(matches!(refused.status.code(), Some(1 | 2)), "exit {:?}; stderr:\n{said}", refused.status);
     assert!(said.contains("--admin-token-file"), "stderr:\n{said}");
     assert!(refused.stdout.is_empty(), "nothing was ready");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_while_starting_lose_nothing() {
+    const VISITS: usize = 40;
+    let Some(functions) = Functions::start("greeter") else {
+        return;
+    };
+    let installation = Installation::new(&functions.module());
+    let client = http::client();
+    let runtime = installation.start();
+    for number in 1..=VISITS {
+        http::accepted(&client, &runtime, &visit(number, "Ada", "Turin")).await;
+    }
+    runtime.kill();
+
+    // From before the data folder is open to well after recovery has begun to call functions again.
+    for after_ms in [0, 5, 15, 40, 100, 250, 600] {
+        installation.start_and_kill(Duration::from_millis(after_ms));
+    }
+    let runtime = installation.start();
+    for number in 1..=VISITS + 1 {
+        http::accepted(&client, &runtime, &visit(number, "Ada", "Turin")).await;
+    }
+    let visits = VISITS as i64 + 1;
+    http::count_becomes(&client, &runtime, "example/greeter/Ada", "visits", visits).await;
+    http::count_becomes(&client, &runtime, "example/archivist/Turin", "greetings", visits).await;
+    assert_eq!(http::read_all(&client, &runtime, "cities").await.len(), VISITS + 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::wait::DEADLINE;
 
@@ -41,6 +41,18 @@ impl Installation {
         tokio::task::block_in_place(|| Runtime::start(self))
     }
 
+    /// Starts the runtime and kills it so soon that it may not even serve yet.
+    pub fn start_and_kill(&self, after: Duration) {
+        tokio::task::block_in_place(|| {
+            let mut command = self.command("127.0.0.1:0");
+            command.stdout(Stdio::null()).stderr(self.open_log());
+            let mut child = command.spawn().expect("the binary can be started");
+            std::thread::sleep(after);
+            child.kill().expect("our own child can be killed");
+            child.wait().expect("our own child can be waited for");
+        });
+    }
+
     /// Runs a start that is expected to be refused, to its end.
     pub fn refused(&self, admin: &str) -> Output {
         tokio::task::block_in_place(|| {
@@ -60,6 +72,10 @@ impl Installation {
     fn log(&self) -> PathBuf {
         self.folder.path().join("stderr.log")
     }
+
+    fn open_log(&self) -> File {
+        File::options().create(true).append(true).open(self.log()).expect("a log file can be made")
+    }
 }
 
 /// A running runtime. Dropping it kills it, so that no test leaves one behind.
@@ -71,16 +87,14 @@ pub struct Runtime {
 
 impl Runtime {
     fn start(installation: &Installation) -> Runtime {
-        let log = installation.log();
-        let stderr = File::options().create(true).append(true).open(&log);
         let mut child = installation
             .command("127.0.0.1:0")
             .stdout(Stdio::piped())
-            .stderr(stderr.expect("a log file can be made"))
+            .stderr(installation.open_log())
             .spawn()
             .expect("the binary can be started");
         let stdout = child.stdout.take().expect("stdout was asked for above");
-        let mut runtime = Runtime { child, fields: BTreeMap::new(), log };
+        let mut runtime = Runtime { child, fields: BTreeMap::new(), log: installation.log() };
         match first_line(stdout, |line| line.starts_with("ready ")) {
             Some(line) => runtime.fields = fields(&line),
             None => panic!("the runtime ended, or said nothing, before it was ready"),
@@ -153,7 +167,7 @@ fn wait_for_exit(child: &mut Child) -> Option<ExitStatus> {
         if let Some(status) = child.try_wait().expect("our own child can be waited for") {
             return Some(status);
         }
-        std::thread::sleep(std::time::Duration::from_millis(10));
+        std::thread::sleep(Duration::from_millis(10));
     }
     None
 }
