@@ -70,11 +70,11 @@ async fn replay_is_exact_through_three_kills() {
         ended.expect("a client that was never refused");
     }
     let acknowledged = started.elapsed();
-    let repeats = delivery.repeat(&transactions).await;
 
     let client = http::client();
     balances_are_exact(&client, &runtime, &accounts).await;
     let settled = started.elapsed();
+    let repeats = delivery.repeat(&transactions).await;
     records_are_exact(&client, &runtime, &accounts).await;
     // Once more: an effect that came twice would have come by now.
     balances_are_exact(&client, &runtime, &accounts).await;
