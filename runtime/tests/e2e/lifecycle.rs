@@ -1,5 +1,7 @@
 //! The promises about starting and stopping: what is refused, and what a polite stop keeps.
 
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -24,6 +26,18 @@ kind: io.statefun.playground.v1/ingress
 spec:
   port: 0
 ";
+
+#[test]
+fn the_modules_of_the_examples_are_accepted_without_a_warning() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../functions-examples/python");
+    for example in ["greeter", "balance"] {
+        let module = examples.join(example).join("module.yaml");
+        let check = Command::new(env!("CARGO_BIN_EXE_millpond")).arg("check").arg(&module).output();
+        let check = check.expect("the binary can be started");
+        let said = String::from_utf8_lossy(&check.stderr);
+        assert_eq!((check.status.code(), said.as_ref()), (Some(0), ""), "check of {}", module.display());
+    }
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_data_folder_in_use_is_refused() {
