@@ -1,7 +1,7 @@
 //! End to end: the real binary, real functions written with the official Python SDK, real kills.
 //!
-//! In: the compiled `millpond`, and `MILLPOND_PYTHON`, a Python with the packages of `functions-examples/python`
-//! (`make test` sets it). Without that Python the tests that need it say `skipped`; in CI they fail instead.
+//! In: the compiled `millpond`, and a Python with the packages of `functions-examples/python`: the one that `make setup`
+//! installs, or `MILLPOND_PYTHON`. Without it the tests that need it say `skipped`; in CI they fail instead.
 //! Each test owns its processes, its ports and its data folder. Nothing here measures time in order to judge it: waits
 //! end when what they wait for is there, and have a generous deadline.
 
