@@ -38,12 +38,10 @@ replay: setup ## a file of bank transactions through three kills: make replay CS
 .PHONY: check-modules
 check-modules: setup-build runtime ## `millpond check` over a folder of module files: make check-modules DIR=FOLDER
 	@test -d "$(DIR)" || { echo 'error: no folder `$(DIR)`' >&2; echo 'hint: make check-modules DIR=FOLDER' >&2; exit 2; }
-	@test -x deploy/dev/check-modules || { echo 'error: `make check-modules` is not there yet' >&2; exit 1; }
-	@deploy/dev/check-modules "$(DIR)"
+	@$(MILLPOND) check-modules "$(DIR)"
 
 .PHONY: sim
-sim: ## the simulator over SEEDS=1000 seeds (not there yet)
-	@grep -q seeds runtime/sim/main.rs || { echo 'error: the simulator is not there yet' >&2; exit 1; }
+sim: setup-build ## the engine in simulated worlds full of faults: make sim SEEDS=1000
 	@deploy/dev/build run -p millpond-sim -- --seeds $(SEEDS)
 
 .PHONY: vectors
