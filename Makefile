@@ -33,7 +33,7 @@ test: setup ## formatting, lints and every test; what CI runs
 replay: setup ## a file of bank transactions through three kills: make replay CSV=FILE.csv[.gz]
 	@test -f "$(CSV)" || { echo 'error: no file `$(CSV)`' >&2; \
 	  echo 'hint: make replay CSV=FILE, with columns transaction_id, account_id, type, amount (functions-examples/python/balance)' >&2; exit 2; }
-	@MILLPOND_REPLAY_CSV="$(abspath $(CSV))" deploy/dev/build test -p millpond --test e2e replay -- --nocapture
+	@MILLPOND_REPLAY_CSV="$(abspath $(CSV))" deploy/dev/build test --workspace --test e2e replay -- --nocapture
 
 .PHONY: check-modules
 check-modules: setup-build runtime ## `millpond check` over a folder of module files: make check-modules DIR=FOLDER
@@ -62,5 +62,6 @@ setup:
 	@deploy/dev/setup
 setup-build:
 	@deploy/dev/setup build
+# Built as part of the tests, not with `cargo build`: the same features, so that no dependency is compiled twice.
 runtime:
-	@deploy/dev/build build --bin millpond
+	@deploy/dev/build test --workspace --test e2e --no-run
