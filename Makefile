@@ -1,0 +1,67 @@
+# The commands of a checkout. `make` lists them. Each does the set-up that it needs; see deploy/dev/setup.
+# One cargo profile (dev) serves tests and demo, so that RocksDB is compiled once.
+
+SHELL := /bin/bash
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+CACHE := $(or $(MILLPOND_CACHE),$(CURDIR)/.cache)
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+SEEDS ?= 1000
+
+# For the tests and scripts that start the runtime and the Python functions.
+export MILLPOND := $(TARGET)/debug/millpond
+export MILLPOND_PYTHON := $(CACHE)/python/bin/python
+
+.PHONY: help
+help: ## this list
+	@echo 'usage: make TARGET'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16 | sed 's/^/  /'
+
+.PHONY: demo
+demo: setup runtime ## the greeter through a kill -9 and a restart, in a minute
+	@$(MILLPOND_PYTHON) functions-examples/python/greeter/demo.py $(MILLPOND)
+
+.PHONY: test
+test: setup ## formatting, lints and every test; what CI runs
+	cargo fmt --all --check
+	@$(MILLPOND_PYTHON) protocol/vectors/record.py && echo 'vectors: as the SDK says'
+	@deploy/dev/build clippy --workspace --all-targets -- -D warnings
+	@deploy/dev/build test --workspace
+
+.PHONY: replay
+replay: setup ## a file of bank transactions through three kills: make replay CSV=FILE.csv[.gz]
+	@test -f "$(CSV)" || { echo 'error: no file `$(CSV)`' >&2; \
+	  echo 'hint: make replay CSV=FILE, with columns transaction_id, account_id, type, amount (functions-examples/python/balance)' >&2; exit 2; }
+	@MILLPOND_REPLAY_CSV="$(abspath $(CSV))" deploy/dev/build test --workspace --test e2e replay -- --nocapture
+
+.PHONY: check-modules
+check-modules: setup-build runtime ## `millpond check` over a folder of module files: make check-modules DIR=FOLDER
+	@test -d "$(DIR)" || { echo 'error: no folder `$(DIR)`' >&2; echo 'hint: make check-modules DIR=FOLDER' >&2; exit 2; }
+	@$(MILLPOND) check-modules "$(DIR)"
+
+.PHONY: sim
+sim: setup-build ## the engine in simulated worlds full of faults: make sim SEEDS=1000
+	@deploy/dev/build run -p millpond-sim -- --seeds $(SEEDS)
+
+.PHONY: vectors
+vectors: setup ## compare the golden wire vectors with the official Python SDK; WRITE=1 records them anew
+	@$(MILLPOND_PYTHON) protocol/vectors/record.py $(if $(WRITE),--write) && echo 'vectors: as the SDK says'
+
+.PHONY: build
+build: setup-build runtime ## the runtime: target/debug/millpond
+
+.PHONY: clean
+clean: ## delete what was built and installed here: target/ and .cache/
+	cargo clean
+	rm -rf "$(CACHE)/python"
+
+# Set-up, quick when there is nothing to do.
+.PHONY: setup setup-build runtime
+setup:
+	@deploy/dev/setup
+setup-build:
+	@deploy/dev/setup build
+# Built as part of the tests, not with `cargo build`: the same features, so that no dependency is compiled twice.
+runtime:
+	@deploy/dev/build test --workspace --test e2e --no-run

@@ -1,0 +1,152 @@
+//! The promises about starting and stopping: what is refused, and what a polite stop keeps.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use crate::functions::Functions;
+use crate::greeter::visit;
+use crate::http::{self, Event};
+use crate::runtime::Installation;
+
+/// A module that needs no function server: nothing is sent to it.
+const QUIET: &str = "\
+kind: io.statefun.endpoints.v2/http
+spec:
+  functions: example/*
+  urlPathTemplate: http://127.0.0.1:9/statefun
+---
+kind: io.statefun.playground.v1/ingress
+spec:
+  port: 0
+";
+
+#[test]
+fn the_modules_of_the_examples_are_accepted_without_a_warning() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../functions-examples/python");
+    for example in ["greeter", "balance"] {
+        let module = examples.join(example).join("module.yaml");
+        let check = Command::new(env!("CARGO_BIN_EXE_millpond")).arg("check").arg(&module).output();
+        let check = check.expect("the binary can be started");
+        let said = String::from_utf8_lossy(&check.stderr);
+        assert_eq!((check.status.code(), said.as_ref()), (Some(0), ""), "check of {}", module.display());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_data_folder_in_use_is_refused() {
+    let installation = Installation::new(QUIET);
+    let runtime = installation.start();
+    let refused = installation.refused("127.0.0.1:0");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(3), "exit code; stderr:\n{said}");
+    assert!(said.contains("error[MP5"), "stderr:\n{said}");
+    assert!(said.contains("hint:"), "stderr:\n{said}");
+    assert!(refused.stdout.is_empty(), "nothing was ready");
+
+    // The one that holds the folder is none the worse for it, and a free folder can be used again.
+    assert_eq!(runtime.terminate().code(), Some(0), "exit after SIGTERM");
+    assert_eq!(installation.start().terminate().code(), Some(0), "exit after SIGTERM");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_open_admin_api_is_refused_without_a_token() {
+    let refused = Installation::new(QUIET).refused("0.0.0.0:0");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(matches!(refused.status.code(), Some(1 | 2)), "exit {:?}; stderr:\n{said}", refused.status);
+    assert!(said.contains("--admin-token-file"), "stderr:\n{said}");
+    assert!(refused.stdout.is_empty(), "nothing was ready");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_while_starting_lose_nothing() {
+    const VISITS: usize = 40;
+    let Some(functions) = Functions::start("greeter") else {
+        return;
+    };
+    let installation = Installation::new(&functions.module());
+    let client = http::client();
+    let runtime = installation.start();
+    for number in 1..=VISITS {
+        http::accepted(&client, &runtime, &visit(number, "Ada", "Turin")).await;
+    }
+    runtime.kill();
+
+    // From before the data folder is open to well after recovery has begun to call functions again.
+    for after_ms in [0, 5, 15, 40, 100, 250, 600] {
+        installation.start_and_kill(Duration::from_millis(after_ms));
+    }
+    let runtime = installation.start();
+    for number in 1..=VISITS + 1 {
+        http::accepted(&client, &runtime, &visit(number, "Ada", "Turin")).await;
+    }
+    let visits = VISITS as i64 + 1;
+    http::count_becomes(&client, &runtime, "example/greeter/Ada", "visits", visits).await;
+    http::count_becomes(&client, &runtime, "example/archivist/Turin", "greetings", visits).await;
+    assert_eq!(http::read_all(&client, &runtime, "cities").await.len(), VISITS + 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigterm_under_load_loses_nothing_acknowledged() {
+    const CLIENTS: usize = 16;
+    const BEFORE_THE_SIGNAL: usize = 400;
+    let Some(functions) = Functions::start("greeter") else {
+        return;
+    };
+    let _turn = crate::HEAVY.lock().await;
+    let installation = Installation::new(&functions.module());
+    let runtime = installation.start();
+
+    let acknowledged = Arc::new(AtomicUsize::new(0));
+    let enough = Arc::new(Notify::new());
+    let client = http::client();
+    let mut clients = JoinSet::new();
+    for number in 0..CLIENTS {
+        let ingress = runtime.field("ingress").to_owned();
+        let (client, acknowledged, enough) = (client.clone(), acknowledged.clone(), enough.clone());
+        clients.spawn(async move {
+            // Sends visits of one person until one is not accepted any more: the stop has begun.
+            for sent in 1.. {
+                let event = of_client(number, sent);
+                match http::put(&client, &ingress, &event).await {
+                    Ok(answer) if answer.status() == StatusCode::OK => {
+                        if acknowledged.fetch_add(1, Ordering::Relaxed) + 1 == BEFORE_THE_SIGNAL {
+                            enough.notify_one();
+                        }
+                    }
+                    Ok(answer) if answer.status() != StatusCode::SERVICE_UNAVAILABLE => {
+                        panic!("a visit was answered {}", answer.status())
+                    }
+                    _ => return (number, sent),
+                }
+            }
+            unreachable!("a client sends until the runtime stops")
+        });
+    }
+    enough.notified().await;
+    let status = runtime.terminate();
+    assert_eq!(status.code(), Some(0), "exit after SIGTERM under load");
+
+    // The last visit of each client is in doubt: it goes again, with its key, and must count once either way.
+    let runtime = installation.start();
+    let mut total = 0;
+    while let Some(ended) = clients.join_next().await {
+        let (number, sent) = ended.expect("a client that was never refused");
+        http::accepted(&client, &runtime, &of_client(number, sent)).await;
+        let address = format!("example/greeter/person-{number}");
+        http::count_becomes(&client, &runtime, &address, "visits", sent as i64).await;
+        total += sent;
+    }
+    http::count_becomes(&client, &runtime, "example/archivist/Turin", "greetings", total as i64).await;
+    assert!(acknowledged.load(Ordering::Relaxed) + CLIENTS >= total);
+}
+
+fn of_client(client: usize, sent: usize) -> Event {
+    Event { key: format!("client-{client}-{sent}"), ..visit(sent, &format!("person-{client}"), "Turin") }
+}
