@@ -51,11 +51,6 @@ impl Delta {
         self.bytes
     }
 
-    /// Number of the last durable checkpoint.
-    pub(crate) fn durable(&self) -> u64 {
-        self.durable
-    }
-
     /// The number that changes made now will be sealed under.
     pub(crate) fn next_checkpoint(&self) -> u64 {
         self.sealed + 1

@@ -1,0 +1,15 @@
+//! The engine's promises, one test each, against a scripted driver. The simulator holds them together; here each stands
+//! alone, so that a broken one has a name. `README.md` beside this file lists them by the rows of the compatibility checklist.
+
+mod bench;
+
+mod batches;
+mod checkpoints;
+mod failures;
+mod idempotency;
+mod lanes;
+mod learning;
+mod limits;
+mod messages;
+mod restart;
+mod states;
