@@ -1,5 +1,6 @@
 //! The drivers around the engine, and the `millpond` binary. `README.md` beside this file is the code map.
 
+pub mod admin;
 pub mod cli;
 pub mod config;
 pub mod edge;

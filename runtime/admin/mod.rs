@@ -1,0 +1,17 @@
+//! The admin API: is the node alive and ready, what do its counters say, what does an address hold.
+//!
+//! What comes in: requests of people, probes and scrapers. What goes out: text and JSON. Who owns the state: engine and
+//! ledger; nothing is changed from here, except that a parked address is tried at once.
+
+mod access;
+mod address;
+mod http;
+mod metrics;
+mod time;
+mod value;
+
+pub use access::{Access, EmptyToken, Token};
+pub use http::Admin;
+
+#[cfg(test)]
+mod tests;
