@@ -19,6 +19,9 @@ use crate::errors::{self, near_miss};
 /// Endpoints that a message lists.
 const LISTED_MAX: usize = 10;
 
+/// Targets without endpoint that are reported: each is compared with every endpoint to find the one that was meant.
+const UNSERVED_MAX: usize = 50;
+
 /// Checks everything.
 pub(crate) fn check(components: &Components, report: &mut Report) {
     let endpoints = components.endpoints.iter().map(|endpoint| (&endpoint.functions, &endpoint.place));
@@ -88,30 +91,34 @@ fn ports(components: &Components, report: &mut Report) {
 /// Every target that a module names must be served.
 fn targets(components: &Components, report: &mut Report) {
     let served = Served::new(&components.endpoints);
-    for ingress in &components.ingresses {
-        let from = match ingress {
-            Ingress::Kinesis(_) => "stream",
-            _ => "topic",
-        };
-        for route in ingress.routes() {
-            for target in &route.targets {
-                if !served.by_any(&target.function) {
-                    let label = format!("target of {from} `{}` in ingress `{}`", route.name, ingress.id());
-                    report.add(served.finding(&target.function, target.place.clone(), label));
-                }
-            }
+    let all = components.ingresses.iter().flat_map(targets_of);
+    for (function, place, label) in all.filter(|(function, ..)| !served.by_any(function)).take(UNSERVED_MAX) {
+        report.add(served.finding(function, place.clone(), label));
+    }
+}
+
+/// The targets of an ingress: the function, where it is named, and as what.
+fn targets_of(ingress: &Ingress) -> Vec<(&TypeName, &Place, String)> {
+    let from = match ingress {
+        Ingress::Kinesis(_) => "stream",
+        Ingress::Kafka(_) | Ingress::Playground(_) => "topic",
+    };
+    let mut targets = Vec::new();
+    for route in ingress.routes() {
+        for target in &route.targets {
+            let label = format!("target of {from} `{}` in ingress `{}`", route.name, ingress.id());
+            targets.push((&target.function, &target.place, label));
         }
-        if let Ingress::Kafka(kafka) = ingress {
-            for topic in &kafka.topics {
-                if let InvalidRecords::Forward { target } = &topic.invalid_records
-                    && !served.by_any(target)
-                {
-                    let label = format!("gets the invalid records of topic `{}`", topic.route.name);
-                    report.add(served.finding(target, kafka.place.clone(), label));
-                }
+    }
+    if let Ingress::Kafka(kafka) = ingress {
+        for topic in &kafka.topics {
+            if let InvalidRecords::Forward { target } = &topic.invalid_records {
+                let label = format!("gets the invalid records of topic `{}`", topic.route.name);
+                targets.push((target, &kafka.place, label));
             }
         }
     }
+    targets
 }
 
 /// Which functions have an endpoint.

@@ -1,4 +1,5 @@
 //! Nothing in a file may panic or hang: random bytes, mutated module files, and shapes that are known to hurt parsers.
+//! `PROPTEST_CASES=100000` makes a night of it.
 
 use std::fs;
 use std::path::Path;
@@ -102,7 +103,7 @@ fn mutation() -> impl Strategy<Value = (prop::sample::Index, usize, String)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Random bytes, as far as they are text.
     #[test]
@@ -139,6 +140,13 @@ fn shapes_that_hurt() {
     let keys: String = (0..n).map(|i| format!("k{i}: v\n")).collect();
     let topics: String = (0..n).map(|i| format!("  - {{topic: t{i}, valueType: a/b, targets: [c/d{i}]}}\n")).collect();
     let kafka = "kind: io.statefun.kafka.v1/ingress\nspec:\n  id: a/b\n  address: c\n  consumerGroupId: d\n  topics:\n";
+    let endpoints: String = (0..3_000)
+        .map(|i| {
+            format!(
+                "---\nkind: io.statefun.endpoints.v2/http\nspec: {{functions: x/e{i}, urlPathTemplate: http://f}}\n"
+            )
+        })
+        .collect();
     for (name, text) in [
         ("open lists", "[".repeat(n)),
         ("open mappings", "{".repeat(n)),
@@ -164,6 +172,13 @@ fn shapes_that_hurt() {
         ("keys", keys.clone()),
         ("unknown fields", format!("kind: io.statefun.playground.v1/ingress\nspec:\n{}", keys.replace('k', "  k"))),
         ("keys given twice", "a: 1\n".repeat(n)),
+        (
+            "targets and endpoints that do not meet",
+            format!(
+                "{kafka}{}{endpoints}",
+                topics.lines().take(5_000).map(|line| format!("{line}\n")).collect::<String>()
+            ),
+        ),
         ("targets without endpoint", format!("{kafka}{topics}")),
     ] {
         let start = Instant::now();

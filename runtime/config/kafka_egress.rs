@@ -127,21 +127,17 @@ fn transaction_timeout(fields: &mut Fields<'_>, cx: &mut Context<'_>) -> Result<
 /// Upstream reads text that is not a number as 0 and then refuses 0; we say what is wrong with it.
 fn millis(node: &Node, cx: &mut Context<'_>) -> Result<Duration, Reported> {
     let field = "transactionTimeoutMillis";
-    let number = match node.scalar() {
-        Some(Scalar::Int(int)) => int.to_i64(),
-        // Saturating, as every float to integer cast is.
-        Some(Scalar::Float(float)) => Some(float.trunc() as i64),
-        Some(Scalar::Text(text)) => text.trim().parse().ok(),
-        _ => None,
-    };
-    match number.map(u64::try_from) {
-        Some(Ok(millis)) => Ok(Duration::from_millis(millis)),
-        Some(Err(_)) => Err(cx.out_of_range(node, field, "1 and more")),
-        None => {
-            let place = cx.place_of(node);
-            let fact = format!("`{field}` is {} where a number of milliseconds is needed", node.description());
-            let finding = Diagnostic::error(errors::MP0031, fact).at(place, "expected a whole number");
-            Err(cx.add(finding.hint("`transactionTimeout` reads durations with a unit, such as `15min`")))
-        }
+    let (number, as_written) = node.scalar().map_or((0, false), Scalar::to_long);
+    if number == 0 && !as_written {
+        let place = cx.place_of(node);
+        let fact = format!("`{field}` is {} where a number of milliseconds is needed", node.description());
+        let finding = Diagnostic::error(errors::MP0031, fact).at(place, "expected a whole number");
+        return Err(cx.add(finding.hint("`transactionTimeout` reads durations with a unit, such as `15min`")));
     }
+    if !as_written {
+        let place = cx.place_of(node);
+        let fact = format!("`{field}` is read as {number}");
+        cx.add(Diagnostic::warning(errors::MP0040, fact).at(place, "as upstream does"));
+    }
+    u64::try_from(number).map(Duration::from_millis).map_err(|_| cx.out_of_range(node, field, "1 and more"))
 }

@@ -67,6 +67,24 @@ impl Scalar {
         }
     }
 
+    /// The scalar as a 64-bit number, as Jackson's `asLong` converts it, and whether that is what was written. Text that
+    /// is no number is 0, a fraction is cut off.
+    pub(crate) fn to_long(&self) -> (i64, bool) {
+        // Saturating, as every float to integer cast is.
+        let cut = |float: f64| (float.trunc() as i64, float.fract() == 0.0);
+        match self {
+            Scalar::Null => (0, false),
+            Scalar::Bool(truth) => (i64::from(*truth), false),
+            Scalar::Int(int) => int.to_i64().map_or((0, false), |number| (number, true)),
+            Scalar::Float(float) => cut(*float),
+            Scalar::Text(text) => match (text.trim().parse::<i64>(), text.trim().parse::<f64>()) {
+                (Ok(number), _) => (number, true),
+                (_, Ok(float)) if float.is_finite() => cut(float),
+                _ => (0, false),
+            },
+        }
+    }
+
     /// What it is, for messages.
     pub(crate) fn description(&self) -> &'static str {
         match self {
@@ -196,6 +214,30 @@ mod tests {
         ] {
             let scalar = Scalar::plain(raw);
             assert_eq!((scalar.description(), scalar.to_text().as_str()), (kind, text), "{raw:?}");
+        }
+    }
+
+    /// The conversion of `asLong`, with the surprises that a warning is due for.
+    #[test]
+    fn as_long() {
+        let text = |text: &str| Scalar::Text(text.to_owned());
+        for (scalar, expected) in [
+            (Scalar::plain("91"), (91, true)),
+            (Scalar::plain("-5"), (-5, true)),
+            (Scalar::plain("12.9"), (12, false)),
+            (Scalar::plain("12.0"), (12, true)),
+            (Scalar::plain("true"), (1, false)),
+            (Scalar::plain(""), (0, false)),
+            (Scalar::plain("99999999999999999999"), (0, false)),
+            (text(" 12 "), (12, true)),
+            (text("+12"), (12, true)),
+            (text("12.5"), (12, false)),
+            (text("1e3"), (1000, true)),
+            (text("15min"), (0, false)),
+            (text("NaN"), (0, false)),
+            (text(""), (0, false)),
+        ] {
+            assert_eq!(scalar.to_long(), expected, "{scalar:?}");
         }
     }
 

@@ -121,21 +121,16 @@ fn offset(element: &Node, cx: &mut Context<'_>) -> Result<((String, u32), i64), 
         let label = "expected `<topic>/<partition>`, the partition a number from 0";
         return Err(cx.add(Diagnostic::error(errors::MP0062, fact).at(place, label)));
     };
-    let number = match value.scalar() {
-        Some(Scalar::Int(int)) => int.to_i64(),
-        Some(Scalar::Text(text)) => text.trim().parse().ok(),
-        _ => None,
-    };
-    if let Some(number) = number.filter(|number| *number >= 0) {
-        return Ok((partition, number));
-    }
+    let (number, as_written) = value.scalar().map_or((0, false), Scalar::to_long);
     let place = cx.place_of(value);
     let shown = value.scalar().map_or_else(|| value.description().to_owned(), Scalar::to_text);
-    if number.is_some() {
+    if number < 0 {
         let fact = format!("offset `{shown}` of `{key}` is negative");
         return Err(cx.add(Diagnostic::error(errors::MP0062, fact).at(place, "offsets start at 0")));
     }
-    let fact = format!("offset `{shown}` of `{key}` is not a whole number and read as 0");
-    cx.add(Diagnostic::warning(errors::MP0040, fact).at(place, "as upstream does"));
-    Ok((partition, 0))
+    if !as_written {
+        let fact = format!("offset `{shown}` of `{key}` is not a whole number and read as {number}");
+        cx.add(Diagnostic::warning(errors::MP0040, fact).at(place, "as upstream does"));
+    }
+    Ok((partition, number))
 }

@@ -4,6 +4,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use millpond_protocol::TypeName;
+
+use super::diagnostic::Diagnostic;
+use super::model::{Egress, Module};
+use super::source::Source;
+use super::testing::options;
+use super::{LoadOptions, load_sources};
 use crate::cli::tests::{Run, millpond};
 
 fn folder() -> PathBuf {
@@ -75,4 +82,109 @@ fn files_give_the_result_of_the_table() {
         }, { insta::assert_snapshot!(name, text) });
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+const INGRESS: &str = "kind: io.statefun.playground.v1/ingress\nspec:\n  port: 8090\n";
+
+fn endpoint(functions: &str, more: &str) -> String {
+    format!(
+        "kind: io.statefun.endpoints.v2/http\nspec:\n  functions: {functions}\n  \
+         urlPathTemplate: http://{{function.name}}\n{more}"
+    )
+}
+
+fn module(texts: &[&str], options: &LoadOptions<'_>) -> Result<Module, Vec<Diagnostic>> {
+    let sources: Vec<_> = texts.iter().map(|text| Source::new("test.yaml", *text)).collect();
+    load_sources(&sources, options).map(|(module, _)| module)
+}
+
+fn codes(result: Result<Module, Vec<Diagnostic>>) -> Vec<&'static str> {
+    let findings = result.err().unwrap_or_default();
+    super::errors_only(&findings).map(|finding| finding.code.name()).collect()
+}
+
+/// The exact endpoint goes before the one of the namespace, and namespaces match as a whole.
+#[test]
+fn exact_beats_namespace() {
+    let texts = [endpoint("a.b/*", ""), endpoint("a.b/c", ""), INGRESS.to_owned()].join("---\n");
+    let module = module(&[&texts], &options()).expect("a module");
+    for (namespace, name, expected) in [
+        ("a.b", "c", Some("a.b/c")),
+        ("a.b", "d", Some("a.b/*")),
+        ("a.b", "", Some("a.b/*")),
+        ("a", "b", None),
+        ("a.b.c", "d", None),
+        ("A.B", "c", None),
+    ] {
+        let found = module.endpoint(&TypeName::new(namespace, name));
+        let pattern = found.map(|endpoint| endpoint.functions.to_string());
+        assert_eq!(pattern.as_deref(), expected, "{namespace}/{name}");
+    }
+}
+
+/// The digest says what a module means: not its layout, order or files, and nothing of its secrets.
+#[test]
+fn digest_is_of_the_meaning() {
+    let kafka = |secret: &str, group: &str| {
+        format!(
+            "kind: io.statefun.kafka.v1/egress\nspec:\n  id: a/out\n  address: b:1\n  properties:\n    \
+             - sasl.password: {secret}\n    - client.id: {group}\n"
+        )
+    };
+    let digest = |texts: &[&str]| module(texts, &options()).expect("a module").digest().to_string();
+    let (endpoint, egress) = (endpoint("a/*", ""), kafka("one", "x"));
+    let first = digest(&[&[&endpoint, INGRESS, &egress].join("---\n")]);
+    assert_eq!(first.len(), 64);
+    assert_eq!(first, digest(&[&egress, INGRESS, &format!("# comment\n{endpoint}")]), "files and order");
+    assert_eq!(first, digest(&[&endpoint.replace("a/*", "'a/*'"), INGRESS, &egress]), "layout");
+    assert_eq!(first, digest(&[&endpoint, INGRESS, &kafka("two", "x")]), "secrets");
+    assert_ne!(first, digest(&[&endpoint, INGRESS, &kafka("one", "y")]), "properties");
+    assert_ne!(first, digest(&[&endpoint, &INGRESS.replace("8090", "8091"), &egress]), "ports");
+}
+
+/// `run` refuses what `check` only mentions: files for TLS that are not there. `/there` is there in these tests.
+#[test]
+fn missing_certificates_stop_a_run() {
+    let texts = |path: &str| {
+        let transport = format!("  transport:\n    trust_cacerts: {path}/ca.pem\n");
+        [endpoint("a/*", &transport), INGRESS.to_owned()].join("---\n")
+    };
+    let check = LoadOptions { for_run: false, ..options() };
+    assert_eq!(codes(module(&[&texts("/gone")], &options())), ["MP0056"]);
+    assert!(module(&[&texts("/gone")], &check).is_ok());
+    assert!(module(&[&texts("/there")], &options()).is_ok());
+}
+
+/// A variable is a value and nothing else: whatever it holds, the structure is that of the file.
+#[test]
+fn variables_are_values() {
+    let environment = |name: &str| match name {
+        "TOPIC" => Some("a\n  - b: [c, \"d".to_owned()),
+        "PORT" => Some("0x50".to_owned()),
+        "KEY" => Some("port".to_owned()),
+        _ => None,
+    };
+    let options = LoadOptions { environment: Some(&environment), ..options() };
+    let egress =
+        "kind: io.statefun.playground.v1/egress\nspec:\n  port: ${PORT}\n  ${KEY}: 5\n  topics: ['${TOPIC}']\n";
+    let texts = [&endpoint("a/*", ""), INGRESS, egress].join("---\n");
+    let module = module(&[&texts], &options).expect("a module");
+    let [Egress::Playground(egress)] = module.egresses() else { panic!("one egress") };
+    assert_eq!(egress.port, 80, "a plain variable is read as if it were written there; keys are not replaced");
+    assert_eq!(egress.topics, ["a\n  - b: [c, \"d"]);
+}
+
+/// A file that could not be read proves nothing about the others: no findings that follow from it alone.
+#[test]
+fn one_mistake_is_one_finding() {
+    let kafka = "kind: io.statefun.kafka.v1/ingress\nspec:\n  id: a/in\n  address: b:1\n  consumerGroupId: g\n  topics: \
+                 [{topic: t, valueType: a/b, targets: [x/y]}]\n";
+    for (text, expected) in [
+        ([&endpoint("x", ""), kafka].join("---\n"), "MP0035"),
+        ([&endpoint("x/*", ""), "kind: io.statefun.kafka.v1/ingress\nspec: []\n"].join("---\n"), "MP0031"),
+        ([kafka, "kind: io.statefun.endpoints.v4/http\nspec: {}\n"].join("---\n"), "MP0021"),
+        ([kafka, "kind: [\n"].join("---\n"), "MP0010"),
+    ] {
+        assert_eq!(codes(module(&[&text], &options())), [expected], "{text}");
+    }
 }

@@ -326,8 +326,11 @@ impl Builder<'_> {
         let at = self.byte(error.marker().index());
         let place = Place::new(self.source, at..at + 1);
         let mut diagnostic = Diagnostic::error(errors::MP0010, "file is not YAML").at(place.clone(), error.info());
-        if place.line_text().trim_start().starts_with('\t') || place.line_text().contains("\t") {
+        if place.line_text().contains('\t') {
             diagnostic = diagnostic.hint("YAML is indented with spaces; this line has a tab");
+        }
+        if place.line_text().contains("${") {
+            diagnostic = diagnostic.hint("inside `[..]` and `{..}`, text with `${` needs quotes");
         }
         self.report.add(diagnostic);
     }
