@@ -24,19 +24,26 @@ const CLIENTS: usize = 64;
 const KILLS: u64 = 3;
 const SEED: u64 = 20_260_101;
 
+/// The seed of this run; `MILLPOND_REPLAY_SEED` gives another.
+fn seed() -> u64 {
+    let given = std::env::var("MILLPOND_REPLAY_SEED").ok();
+    given.map_or(SEED, |text| text.parse().expect("MILLPOND_REPLAY_SEED is a number"))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replay_is_exact_through_three_kills() {
     let Some(functions) = Functions::start("balance") else {
         return;
     };
     let _turn = crate::HEAVY.lock().await;
+    let seed = seed();
     let transactions = match std::env::var_os("MILLPOND_REPLAY_CSV") {
         Some(path) => transactions::read_csv(Path::new(&path)),
-        None => transactions::generate(SEED, 3_000, 100),
+        None => transactions::generate(seed, 3_000, 100),
     };
     let accounts = oracle::accounts(&transactions);
     crate::report(format_args!(
-        "replay: seed {SEED}: {} transactions of {} accounts, {CLIENTS} clients, {KILLS} kills",
+        "replay: seed {seed}: {} transactions of {} accounts, {CLIENTS} clients, {KILLS} kills",
         transactions.len(),
         accounts.len()
     ));
@@ -50,7 +57,7 @@ async fn replay_is_exact_through_three_kills() {
         clients.spawn(delivery.clone().deliver());
     }
 
-    let mut random = Random(SEED);
+    let mut random = Random(seed);
     let total = transactions.len() as u64;
     for kill in 1..=KILLS {
         // Somewhere in its own fourth of the way, so that work lies before and behind each kill.
