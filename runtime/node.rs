@@ -22,6 +22,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 
+use crate::admin::{Access, Admin, Token};
 use crate::cli::run::RunOptions;
 use crate::edge::{ConnectionLimits, serve};
 use crate::egress::{EgressLimits, HttpEgress};
@@ -146,7 +147,7 @@ async fn start(options: &RunOptions) -> Result<(), NodeError> {
     }
     let node = Arc::new(node);
     let storage = storage::start(&ledger, &lanes, &messages);
-    let driver = Driver::new(engine, inbox, messages.clone(), invoker.clone(), storage, Arc::clone(&node));
+    let driver = Driver::new(engine, inbox, messages.clone(), invoker, storage, Arc::clone(&node));
     let (ended, end) = tokio::sync::oneshot::channel();
     let thread = std::thread::Builder::new().name("millpond-engine".to_owned()).spawn(move || {
         let _ = ended.send(driver.run());
@@ -155,7 +156,7 @@ async fn start(options: &RunOptions) -> Result<(), NodeError> {
 
     let mut signals = Signals::new().map_err(|source| NodeError::System { what: "signal handlers", source })?;
     node.set_readiness(Readiness::Ready);
-    let servers = listeners.serve(&handle, &ledger, &config, options, token, &invoker);
+    let servers = listeners.serve(&handle, &ledger, &config, options.admin, token);
     let ready = Ready {
         functions: config.endpoints.len(),
         recovered_ms: began.elapsed().as_millis(),
@@ -189,10 +190,11 @@ async fn start(options: &RunOptions) -> Result<(), NodeError> {
     }
 }
 
-fn read_token(path: Option<&std::path::Path>) -> Result<Option<String>, NodeError> {
+fn read_token(path: Option<&std::path::Path>) -> Result<Option<Token>, NodeError> {
     let Some(path) = path else { return Ok(None) };
-    let token = std::fs::read_to_string(path).map_err(|source| NodeError::Token { path: path.to_owned(), source })?;
-    Ok(Some(token.trim().to_owned()))
+    let failed = |source| NodeError::Token { path: path.to_owned(), source };
+    let text = std::fs::read_to_string(path).map_err(failed)?;
+    Token::new(&text).map(Some).map_err(|empty| failed(std::io::Error::other(empty)))
 }
 
 /// The line that says that events are taken in, on standard output.
@@ -269,9 +271,8 @@ impl Listeners {
         handle: &EngineHandle,
         ledger: &Arc<dyn Ledger>,
         config: &millpond_engine::EngineConfig,
-        options: &RunOptions,
-        token: Option<String>,
-        invoker: &Invoker,
+        admin: SocketAddr,
+        token: Option<Token>,
     ) -> Servers {
         let mut servers = Servers { bound: Vec::new(), tasks: tokio::task::JoinSet::new() };
         if let Some(listener) = self.ingress {
@@ -283,7 +284,9 @@ impl Listeners {
             let egress = HttpEgress::new(handle.clone(), Arc::clone(ledger), &config.lanes, EgressLimits::default());
             servers.add("egress", listener, egress.into_service(), handle);
         }
-        let _ = (options, token, invoker);
+        let access = Access::new(self.admin.local_addr().unwrap_or(admin), token);
+        let admin = Admin::new(handle.clone(), Arc::clone(ledger), &config.lanes, access);
+        servers.add("admin", self.admin, admin.into_service(), handle);
         servers
     }
 }

@@ -40,10 +40,9 @@ fn batch_is_bounded_by_bytes() {
         bench.event(&target, argument);
     }
     bench.complete(Effects::default());
-    let sizes: Vec<usize> = std::iter::from_fn(|| {
-        (!bench.calls.is_empty()).then(|| bench.complete(Effects::default()).invocations.len())
-    })
-    .collect();
+    let sizes: Vec<usize> =
+        std::iter::from_fn(|| (!bench.calls.is_empty()).then(|| bench.complete(Effects::default()).invocations.len()))
+            .collect();
     assert_eq!(sizes, [2, 1, 1, 1]);
 }
 

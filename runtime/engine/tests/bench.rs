@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use millpond_engine::{
-    Answer, Call, CallFailure, CallState, Checkpoint, Effects, EgressRecord, EndpointConfig, Engine, EngineConfig, Event,
-    Expiration, FailureKind, FunctionPattern, IdempotencyKey, Input, LaneId, LaneName, Limits, MemoryLedger, Message,
-    Mutation, Notice, Output, Receipt, Reply, StateSpec,
+    Answer, Call, CallFailure, CallState, Checkpoint, Effects, EgressRecord, EndpointConfig, Engine, EngineConfig,
+    Event, Expiration, FailureKind, FunctionPattern, IdempotencyKey, Input, LaneId, LaneName, Limits, MemoryLedger,
+    Message, Mutation, Notice, Output, Receipt, Reply, StateSpec,
 };
 use millpond_protocol::{Address, TypeName};
 
@@ -249,7 +249,6 @@ pub fn writes(mutations: Vec<Mutation>) -> Effects {
 }
 
 pub fn emits(lane: u32, records: &[&str]) -> Effects {
-    let record =
-        |text: &&str| EgressRecord { lane: LaneId(lane), record: Bytes::copy_from_slice(text.as_bytes()) };
+    let record = |text: &&str| EgressRecord { lane: LaneId(lane), record: Bytes::copy_from_slice(text.as_bytes()) };
     Effects { egress: records.iter().map(record).collect(), ..Effects::default() }
 }
