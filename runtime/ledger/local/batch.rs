@@ -3,23 +3,22 @@
 //! What comes in: a checkpoint, and the committed state behind it. What goes out: the batch, ready to be written and synced.
 //! `Committed` is changed by the caller, after the write.
 //!
-//! The *content* depends on the checkpoint alone, so a repetition has the same bytes and is known by their checksum. The
+//! The *content* is the checkpoint's writes in the order of their keys; it depends on the checkpoint alone, so a repetition has the same bytes and is known by their checksum. The
 //! chain record stands last in each batch: `chain = checksum(chain before, number, checksum of the content)`. It says how
 //! many bytes the content has, so that the log can be held against it, and a checkpoint that is missing between two others
 //! is seen.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
-use bytes::Bytes;
 use millpond_engine::{Checkpoint, LaneId, LaneName, Lanes, MovedLane, Write};
-use prost::Message;
 use rocksdb::{ColumnFamily, WriteBatch};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::ledger::keys::{self, KeyBuffer, end_of};
 use crate::ledger::records::{
-    ChainRecord, IdempotencyRecord, LaneRecord, ListedRecord, MetaRecord, OutboxRecord, PendingRecord, SpecRecord,
-    StateRecord,
+    ChainRecord, IdempotencyRecord, LaneRecord, ListedRecord, MetaRecord, SpecRecord, encode, encode_outbox,
+    encode_pending, encode_state,
 };
 
 /// What the last checkpoint left.
@@ -54,10 +53,29 @@ const BATCH_HEAD: usize = 12;
 pub struct Batcher {
     key: KeyBuffer,
     value: Vec<u8>,
-    state: StateRecord,
-    pending: PendingRecord,
+    /// The keys of all writes of a checkpoint.
+    keys: Vec<u8>,
+    order: Vec<Entry>,
     /// Bytes of the last batch: the next one is likely to be about as large.
     bytes: usize,
+}
+
+/// One write on its way into a batch.
+#[derive(Debug)]
+struct Entry {
+    family: Family,
+    /// The first bytes of the key, which mostly decide the order.
+    head: u64,
+    /// Where the key is in [`Batcher::keys`].
+    key: Range<usize>,
+    /// Where the write is in the checkpoint.
+    write: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Family {
+    Values,
+    Queues,
 }
 
 /// The batch with the content of a checkpoint.
@@ -70,7 +88,7 @@ pub struct Content {
 }
 
 impl Batcher {
-    /// The content of a checkpoint.
+    /// The content of a checkpoint, in the order of keys.
     pub fn content(
         &mut self,
         checkpoint: &Checkpoint,
@@ -78,12 +96,14 @@ impl Batcher {
         values: &ColumnFamily,
         queues: &ColumnFamily,
     ) -> Content {
+        self.sort(&checkpoint.writes, lanes);
         let mut batch = WriteBatch::with_capacity_bytes(self.bytes + self.bytes / 4);
-        for write in &checkpoint.writes {
-            self.write(&mut batch, write, lanes, values, queues);
+        for entry in &self.order {
+            let family = if entry.family == Family::Values { values } else { queues };
+            put(&mut batch, family, &self.keys[entry.key.clone()], &checkpoint.writes[entry.write], &mut self.value);
         }
-        let meta = encoded(&mut self.value, &MetaRecord::from(&checkpoint.meta));
-        batch.put_cf(queues, keys::META, meta);
+        encode(&MetaRecord::from(&checkpoint.meta), &mut self.value);
+        batch.put_cf(queues, keys::META, &self.value);
         let content = &batch.data()[BATCH_HEAD..];
         let (checksum, bytes) = (xxh3_128(content), content.len());
         self.bytes = bytes;
@@ -99,67 +119,66 @@ impl Batcher {
             chain: committed.next_chain(number, content.checksum).to_be_bytes().to_vec(),
         };
         let mut batch = content.batch;
-        batch.put_cf(queues, keys::CHAIN, encoded(&mut self.value, &record));
+        encode(&record, &mut self.value);
+        batch.put_cf(queues, keys::CHAIN, &self.value);
         batch
     }
 
-    fn write(
-        &mut self,
-        batch: &mut WriteBatch,
-        write: &Write,
-        lanes: &[LaneName],
-        values: &ColumnFamily,
-        queues: &ColumnFamily,
-    ) {
-        let name = |lane: &LaneId| &lanes[lane.0 as usize];
-        match write {
-            Write::State { address, name, value: Some(value) } => {
-                self.state.set(value);
-                let bytes = encoded(&mut self.value, &self.state);
-                batch.put_cf(values, self.key.state(address, name), bytes);
-                self.state.value = Bytes::new();
-            }
-            Write::State { address, name, value: None } => {
-                batch.delete_cf(values, self.key.state(address, name));
-            }
-            Write::Pending { address, sequence, invocation } => {
-                self.pending.set(invocation);
-                let bytes = encoded(&mut self.value, &self.pending);
-                batch.put_cf(queues, self.key.pending(address, *sequence), bytes);
-                self.pending.argument = Bytes::new();
-            }
-            // Written once and ended once: a deletion that vanishes where it meets the one write.
-            Write::Finished { address, sequence } => {
-                batch.single_delete_cf(queues, self.key.pending(address, *sequence));
-            }
-            Write::Listed { address, listed: true } => {
-                let bytes = encoded(&mut self.value, &ListedRecord {});
-                batch.put_cf(queues, self.key.listed(address), bytes);
-            }
-            Write::Listed { address, listed: false } => batch.delete_cf(queues, self.key.listed(address)),
-            Write::Outbox { records, .. } if records.is_empty() => {}
-            Write::Outbox { lane, first, records } => {
-                let bytes = encoded(&mut self.value, &OutboxRecord { records: records.clone() });
-                batch.put_cf(queues, self.key.outbox(name(lane), *first), bytes);
-            }
-            Write::Lane { lane, first, next, .. } => {
-                let bytes = encoded(&mut self.value, &LaneRecord { first: *first, next: *next });
-                batch.put_cf(queues, self.key.lane(name(lane)), bytes);
-            }
-            Write::Idempotency { generation, key, entry } => {
-                let bytes = encoded(&mut self.value, &IdempotencyRecord::from(entry));
-                batch.put_cf(queues, self.key.idempotency(*generation, key), bytes);
-            }
-            Write::ForgetIdempotency { generation } => {
-                let from = self.key.idempotency_in(*generation);
-                batch.delete_range_cf(queues, from, &end_of(from));
-            }
-            Write::Spec { function, spec } => {
-                let bytes = encoded(&mut self.value, &SpecRecord::from(spec));
-                batch.put_cf(queues, self.key.spec(function, &spec.name), bytes);
-            }
+    /// Brings the writes into the order of their keys. A batch in this order finds its places in RocksDB's tables in one
+    /// sweep: sorting costs a fifth of what it saves.
+    fn sort(&mut self, writes: &[Write], lanes: &[LaneName]) {
+        self.keys.clear();
+        self.order.clear();
+        for (place, write) in writes.iter().enumerate() {
+            let (family, key) = key_of(&mut self.key, write, lanes);
+            let start = self.keys.len();
+            self.keys.extend_from_slice(key);
+            let head = key.first_chunk().map_or(0, |head| u64::from_be_bytes(*head));
+            self.order.push(Entry { family, head, key: start..self.keys.len(), write: place });
         }
+        let keys = &self.keys;
+        self.order.sort_unstable_by(|a, b| {
+            let heads = (a.family, a.head).cmp(&(b.family, b.head));
+            heads.then_with(|| keys[a.key.clone()].cmp(&keys[b.key.clone()]))
+        });
     }
+}
+
+/// Where a write goes.
+fn key_of<'a>(buffer: &'a mut KeyBuffer, write: &Write, lanes: &[LaneName]) -> (Family, &'a [u8]) {
+    let name = |lane: &LaneId| &lanes[lane.0 as usize];
+    let key = match write {
+        Write::State { address, name, .. } => return (Family::Values, buffer.state(address, name)),
+        Write::Pending { address, sequence, .. } | Write::Finished { address, sequence } => {
+            buffer.pending(address, *sequence)
+        }
+        Write::Listed { address, .. } => buffer.listed(address),
+        Write::Outbox { lane, first, .. } => buffer.outbox(name(lane), *first),
+        Write::Lane { lane, .. } => buffer.lane(name(lane)),
+        Write::Idempotency { generation, key, .. } => buffer.idempotency(*generation, key),
+        Write::ForgetIdempotency { generation } => buffer.idempotency_in(*generation),
+        Write::Spec { function, spec } => buffer.spec(function, &spec.name),
+    };
+    (Family::Queues, key)
+}
+
+/// Puts a write into a batch.
+fn put(batch: &mut WriteBatch, family: &ColumnFamily, key: &[u8], write: &Write, value: &mut Vec<u8>) {
+    match write {
+        Write::State { value: None, .. } | Write::Listed { listed: false, .. } => return batch.delete_cf(family, key),
+        // Written once and ended once: a deletion that vanishes where it meets the one write.
+        Write::Finished { .. } => return batch.single_delete_cf(family, key),
+        Write::ForgetIdempotency { .. } => return batch.delete_range_cf(family, key, &end_of(key)),
+        Write::Outbox { records, .. } if records.is_empty() => return,
+        Write::Outbox { records, .. } => encode_outbox(records, value),
+        Write::State { value: Some(state), .. } => encode_state(state, value),
+        Write::Pending { invocation, .. } => encode_pending(invocation, value),
+        Write::Listed { listed: true, .. } => encode(&ListedRecord {}, value),
+        Write::Lane { first, next, .. } => encode(&LaneRecord { first: *first, next: *next }, value),
+        Write::Idempotency { entry, .. } => encode(&IdempotencyRecord::from(entry), value),
+        Write::Spec { spec, .. } => encode(&SpecRecord::from(spec), value),
+    }
+    batch.put_cf(family, key, value);
 }
 
 /// Moves lanes to where a checkpoint put them.
@@ -170,10 +189,4 @@ pub fn move_lanes(lanes: &mut Lanes, moved: &BTreeMap<LaneId, MovedLane<'_>>) {
             None => _ = lanes.insert(moved.name.clone(), moved.after),
         }
     }
-}
-
-fn encoded<'a>(buffer: &'a mut Vec<u8>, record: &impl Message) -> &'a [u8] {
-    buffer.clear();
-    record.encode(buffer).expect("a vector grows");
-    buffer
 }

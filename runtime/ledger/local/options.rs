@@ -25,10 +25,11 @@ const MIB: usize = 1 << 20;
 pub const MEMORY_BYTES: usize = 96 * MIB;
 
 /// The part of [`MEMORY_BYTES`] that may be waiting to be flushed.
-pub const UNFLUSHED_BYTES: usize = 64 * MIB;
+pub const UNFLUSHED_BYTES: usize = 48 * MIB;
 
-/// Size at which one family's buffer is flushed.
-const BUFFER_BYTES: usize = 24 * MIB;
+/// Size at which one family's buffer is flushed. Finding the place of a key in a buffer is half of what a write costs, and
+/// costs more the larger the buffer is; a smaller one than this makes compaction cost more than it saves.
+const BUFFER_BYTES: usize = 12 * MIB;
 
 /// Bounds the log that a start has to read again.
 const WAL_BYTES: u64 = 128 * MIB as u64;
@@ -73,6 +74,9 @@ fn family() -> Options {
     let mut options = Options::default();
     options.set_write_buffer_size(BUFFER_BYTES);
     options.set_max_write_buffer_number(3);
+    // Few buffers reach the second level, so that it is rewritten seldom; files small enough to be rewritten in part.
+    options.set_max_bytes_for_level_base(5 * BUFFER_BYTES as u64);
+    options.set_target_file_size_base(16 * MIB as u64);
     options.set_compression_type(DBCompressionType::Lz4);
     options
 }
@@ -96,7 +100,6 @@ fn values(cache: &Cache) -> Options {
     // All reads ask for one address. A filter over addresses answers for one that was never seen without a block.
     let prefix = SliceTransform::create("millpond.address", address_of, Some(has_address));
     options.set_prefix_extractor(prefix);
-    options.set_memtable_prefix_bloom_ratio(0.05);
     let mut table = table(cache);
     table.set_whole_key_filtering(false);
     options.set_block_based_table_factory(&table);

@@ -1,4 +1,8 @@
-//! Tests of all ledgers, and of what only the local one has.
+//! Tests of all ledgers (`conformance.rs`, `random.rs`), and of what only the local one has.
 
 mod conformance;
+mod crash;
+mod directory;
+mod measure;
+mod random;
 mod words;
