@@ -131,9 +131,16 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    use super::super::tests::{Run, millpond};
+    use clap::Parser as _;
 
-    fn run(folder: &Path, port: u16, more: &[&str]) -> Run {
+    use super::super::args::{Cli, Command};
+    use super::super::tests::millpond;
+    use super::super::{Console, Exit};
+    use super::{RunOptions, prepare};
+    use crate::config::Diagnostic;
+
+    /// Everything that `run` does before the node is called.
+    fn before_the_node(folder: &Path, port: u16, more: &[&str]) -> Result<RunOptions, Vec<Diagnostic>> {
         let module = folder.join("module.yaml");
         let text = format!(
             "kind: io.statefun.endpoints.v2/http\nspec:\n  functions: a/*\n  urlPathTemplate: http://localhost:8000\n---\n\
@@ -141,11 +148,16 @@ mod tests {
         );
         fs::write(&module, text).expect("a file");
         let (module, data) = (module.display().to_string(), folder.join("data").display().to_string());
-        millpond(&[&["run", &module, "--data-dir", &data], more].concat())
+        let line = [&["millpond", "run", &module, "--data-dir", &data], more].concat();
+        let Command::Run(args) = Cli::try_parse_from(line).expect("a command line").command else {
+            panic!("it is `run`")
+        };
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        prepare(args, &mut Console::buffers(&mut out, &mut err))
     }
 
-    fn codes(run: &Run) -> Vec<&str> {
-        run.err.lines().filter_map(|line| line.strip_prefix("error[")).map(|rest| &rest[..6]).collect()
+    fn codes(result: &Result<RunOptions, Vec<Diagnostic>>) -> Vec<&str> {
+        result.as_ref().err().into_iter().flatten().map(|finding| finding.code.name()).collect()
     }
 
     /// MP7002, MP7004: an admin API that others can reach has a token, and the token is there.
@@ -155,13 +167,28 @@ mod tests {
         let token = folder.path().join("token");
         let path = token.display().to_string();
         let open = ["--admin", "0.0.0.0:9000"];
-        assert_eq!(codes(&run(folder.path(), 0, &open)), ["MP7002"]);
+        assert_eq!(codes(&before_the_node(folder.path(), 0, &open)), ["MP7002"]);
         let with_file = [&open[..], &["--admin-token-file", &path]].concat();
-        assert_eq!(codes(&run(folder.path(), 0, &with_file)), ["MP7004"]);
+        assert_eq!(codes(&before_the_node(folder.path(), 0, &with_file)), ["MP7004"]);
         fs::write(&token, " \n").expect("a file");
-        assert_eq!(codes(&run(folder.path(), 0, &with_file)), ["MP7004"]);
+        assert_eq!(codes(&before_the_node(folder.path(), 0, &with_file)), ["MP7004"]);
         fs::write(&token, "secret\n").expect("a file");
-        assert_eq!(codes(&run(folder.path(), 0, &with_file)), ["MP0090"]);
+        let options = before_the_node(folder.path(), 0, &with_file).expect("nothing is wrong");
+        assert_eq!(options.admin_token_file, Some(token));
+        assert_eq!(options.data_dir, folder.path().join("data"));
+    }
+
+    /// What cannot run yet is refused with its place, all of it at once, before anything is opened.
+    #[test]
+    fn not_yet_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let data = folder.path().join("data");
+        let args = ["run", "tests/modules/kafka-in-defaults.yaml", "--data-dir"];
+        let run = millpond(&[&args[..], &[&data.display().to_string()]].concat());
+        assert_eq!(run.exit, Exit::Input as u8);
+        let fact = "error[MP0090]: running `io.statefun.kafka.v1/ingress` is not there yet\n";
+        assert!(run.err.starts_with(fact), "{}", run.err);
+        assert!(!data.exists(), "nothing was opened");
     }
 
     /// What cannot run yet is refused with its place, all of it at once, before anything is opened.
@@ -181,13 +208,13 @@ mod tests {
     fn admin_port_is_not_one_of_the_module() {
         let folder = tempfile::tempdir().expect("a folder");
         for (more, expected) in [
-            (&[][..], "MP7005"),
-            (&["--listen", "0.0.0.0"], "MP7005"),
-            (&["--listen", "127.0.0.2"], "MP0090"),
-            (&["--admin", "127.0.0.1:8091"], "MP0090"),
+            (&["--admin", "127.0.0.1:8095"][..], &["MP7005"][..]),
+            (&["--admin", "127.0.0.1:8095", "--listen", "0.0.0.0"], &["MP7005"]),
+            (&["--admin", "127.0.0.1:8095", "--listen", "127.0.0.2"], &[]),
+            (&["--admin", "127.0.0.1:8096"], &[]),
+            (&["--admin", "127.0.0.1:0"], &[]),
         ] {
-            let run = run(folder.path(), 8090, more);
-            assert_eq!((codes(&run), run.exit), (vec![expected], 1), "{more:?}");
+            assert_eq!(codes(&before_the_node(folder.path(), 8095, more)), expected, "{more:?}");
         }
     }
 }
