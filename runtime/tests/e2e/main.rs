@@ -6,6 +6,7 @@
 //! end when what they wait for is there, and have a generous deadline.
 
 mod delivery;
+mod dependencies;
 mod functions;
 mod greeter;
 mod http;
