@@ -98,7 +98,11 @@ impl Function {
 
 /// The body of a request.
 fn encode(call: &Call) -> Bytes {
-    let typenames: Vec<String> = call.states.iter().map(|state| state.typename.to_string()).collect();
+    let typenames: Vec<String> = call
+        .states
+        .iter()
+        .map(|state| [state.typename.namespace(), "/", state.typename.name()].concat())
+        .collect();
     let states: Vec<request::State<'_>> = call
         .states
         .iter()
