@@ -536,6 +536,7 @@ fn loads_see_whole_checkpoints(subject: &mut impl Subject) {
                 assert_eq!(look(least), CHECKPOINTS);
             });
         }
+        let _done = Done(done);
         let mut hand = Hand::new();
         for count in 1..=CHECKPOINTS {
             let text = count.to_string();
@@ -545,6 +546,14 @@ fn loads_see_whole_checkpoints(subject: &mut impl Subject) {
             writes.extend(hand.publish(0, &[&text], count.saturating_sub(4)));
             hand.commit(ledger, writes);
         }
-        done.store(true, Ordering::Relaxed);
     });
+}
+
+/// Ends the lookers, also when the test fails.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
