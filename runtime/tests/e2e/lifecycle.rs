@@ -89,7 +89,9 @@ async fn kills_while_starting_lose_nothing() {
     let visits = VISITS as i64 + 1;
     http::count_becomes(&client, &runtime, "example/greeter/Ada", "visits", visits).await;
     http::count_becomes(&client, &runtime, "example/archivist/Turin", "greetings", visits).await;
-    assert_eq!(http::read_all(&client, &runtime, "cities").await.len(), VISITS + 1);
+    // The record of the last visit may come a moment behind its state.
+    let records = http::read_at_least(&client, &runtime, "cities", VISITS + 1).await;
+    assert_eq!(records.len(), VISITS + 1, "{records:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
