@@ -191,18 +191,6 @@ mod tests {
         assert!(!data.exists(), "nothing was opened");
     }
 
-    /// What cannot run yet is refused with its place, all of it at once, before anything is opened.
-    #[test]
-    fn not_yet_is_refused() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let data = folder.path().join("data");
-        let args = ["run", "tests/modules/kafka-in-defaults.yaml", "--data-dir"];
-        let run = millpond(&[&args[..], &[&data.display().to_string()]].concat());
-        assert_eq!((run.exit, codes(&run)), (1, vec!["MP0090"]));
-        assert!(run.err.contains("running `io.statefun.kafka.v1/ingress` is not there yet"), "{}", run.err);
-        assert!(!data.exists(), "nothing was opened");
-    }
-
     /// MP7005: the port of the admin API is not one of the module, on the same address.
     #[test]
     fn admin_port_is_not_one_of_the_module() {
