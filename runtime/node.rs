@@ -87,7 +87,7 @@ impl NodeError {
         match self {
             NodeError::Ledger(error) | NodeError::LedgerFailed(error) => error.code(),
             NodeError::Listen { .. } => "MP7030",
-            NodeError::Endpoint(_) => "MP4002",
+            NodeError::Endpoint(_) => "MP4016",
             NodeError::Token { .. } => "MP7004",
             NodeError::System { .. } => "MP7031",
             NodeError::EngineGone => "MP3099",

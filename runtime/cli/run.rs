@@ -96,7 +96,7 @@ fn admin_problems(admin: SocketAddr, token_file: Option<&Path>) -> Vec<Diagnosti
             return Vec::new();
         }
         let fact = format!("admin API on `{admin}` would be open to the network without a token");
-        let hint = "add `--admin-token-file FILE`, or listen on loopback with `--admin 127.0.0.1:8090`";
+        let hint = "add `--admin-token-file FILE`, or listen on loopback with `--admin 127.0.0.1:8099`";
         return vec![Diagnostic::error(errors::MP7002, fact).hint(hint)];
     };
     let finding = |fact: String| Diagnostic::error(errors::MP7004, fact);

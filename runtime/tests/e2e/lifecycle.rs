@@ -55,6 +55,17 @@ async fn a_data_folder_in_use_is_refused() {
     installation.start().terminate();
 }
 
+/// MP7030: a port that is taken is told with the listener and the address, before anything is opened.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_port_in_use_is_told() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let refused = Installation::new(QUIET).refused(&address);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(3), "exit code; stderr:\n{said}");
+    assert!(said.contains(&format!("error[MP7030]: admin cannot listen on `{address}`")), "stderr:\n{said}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_open_admin_api_is_refused_without_a_token() {
     let refused = Installation::new(QUIET).refused("0.0.0.0:0");
