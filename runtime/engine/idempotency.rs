@@ -109,10 +109,10 @@ impl Engine {
         let same = event.idempotency.is_some_and(|wanted| wanted.fingerprint == entry.fingerprint);
         self.counters.repeated += u64::from(same);
         let Some(receipt) = event.receipt else { return };
-        match (same, checkpoint) {
-            (false, _) => self.answer(receipt, Answer::KeyReused),
-            (true, None) => self.answer(receipt, Answer::Repeated),
-            (true, Some(checkpoint)) => self.delta.wait_for(checkpoint, receipt, Answer::Repeated),
+        let answer = if same { Answer::Repeated } else { Answer::KeyReused };
+        match checkpoint {
+            None => self.answer(receipt, answer),
+            Some(checkpoint) => self.delta.wait_for(checkpoint, receipt, answer),
         }
     }
 
