@@ -1,6 +1,6 @@
 //! Nobody waits for ever: producers get their answer, addresses their turn, and a start brings everything back.
 
-use millpond_engine::{Answer, Input};
+use millpond_engine::{Answer, Input, LaneId, Receipt};
 
 use crate::bench::{Bench, address, event, keyed, waiting};
 
@@ -16,4 +16,13 @@ fn stop_answers_those_who_wait_for_a_look_up() {
     bench.release_loads();
     assert_eq!(bench.answers.len(), 1);
     assert_eq!(bench.engine.metrics().ingested, 0);
+}
+
+/// Freeing records of a lane that does not exist frees nothing, and says so like any other.
+#[test]
+fn unknown_lane_is_freed_of_nothing() {
+    let mut bench = Bench::new();
+    bench.tell(Input::Freed { lane: LaneId(99), upto: 5, receipt: Some(Receipt(1)) });
+    bench.commit();
+    assert_eq!(bench.answers, [(1, Answer::Durable)]);
 }
