@@ -31,7 +31,7 @@ pub(crate) struct Cell {
     pub(crate) batch: usize,
     /// Invocations at the head that are sent one by one, because the batch they were in was rejected.
     pub(crate) one_by_one: usize,
-    /// Incomplete answers in a row to this batch.
+    /// Incomplete answers in a row to this batch, since it was parked last.
     pub(crate) incomplete_rounds: u32,
     pub(crate) failure: Option<Failure>,
     /// When the request in flight was made, its retries included.

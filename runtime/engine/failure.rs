@@ -139,6 +139,7 @@ impl Engine {
             Phase::BackOff(timer) => Some(timer),
             Phase::Parked(timer) => {
                 cell.attempts = 0;
+                cell.incomplete_rounds = 0;
                 self.counters.parked -= 1;
                 let function = &mut self.functions[cell.function];
                 function.metrics.parked -= 1;

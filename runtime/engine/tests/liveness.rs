@@ -1,8 +1,27 @@
 //! Nobody waits for ever: producers get their answer, addresses their turn, and a start brings everything back.
 
-use millpond_engine::{Answer, Input, LaneId, Receipt};
+use millpond_engine::{Answer, Effects, Input, LaneId, Limits, Receipt};
 
-use crate::bench::{Bench, address, event, keyed, waiting};
+use crate::bench::{Bench, CALL_MS, address, arguments, event, keyed, spec, waiting};
+
+/// Rounds of incomplete answers are limited per budget: a parked address may learn again when its turn comes.
+#[test]
+fn parked_address_may_learn_again() {
+    let mut bench = Bench::with(Limits { incomplete_rounds: 2, ..Limits::default() });
+    bench.event(&address("f", "1"), "a");
+    for round in 0..3 {
+        bench.now += CALL_MS;
+        bench.incomplete(vec![spec(&format!("s{round}"))]);
+    }
+    while bench.parked().is_empty() {
+        bench.tick(CALL_MS);
+        bench.incomplete(vec![spec("more")]);
+    }
+    bench.tick(bench.config.limits.parked_ms);
+    // The function was mended meanwhile; it declares one state more and then answers.
+    bench.incomplete(vec![spec("mended")]);
+    assert_eq!(arguments(&bench.complete(Effects::default())), ["a"]);
+}
 
 /// A stop answers producers whose key is still being looked up; nothing comes behind `Stopped`.
 #[test]
