@@ -4,6 +4,32 @@ use millpond_engine::{Answer, Effects, Input, LaneId, Limits, Receipt};
 
 use crate::bench::{Bench, CALL_MS, address, arguments, event, keyed, spec, waiting};
 
+/// A start brings back what was pending although new events keep more addresses busy than its window holds.
+#[test]
+fn restore_goes_on_while_others_are_busy() {
+    let mut bench = Bench::with(Limits { restore_window: 2, ..Limits::default() });
+    for id in 0..10 {
+        bench.event(&address("f", &id.to_string()), "old");
+    }
+    bench.settle();
+    let mut bench = bench.crash();
+    bench.event(&address("g", "gate"), "open");
+    let open = bench.calls.pop().expect("the gate of `g`");
+    bench.reply(&open, Effects::default());
+    for id in 0..10 {
+        bench.event(&address("g", &id.to_string()), "slow");
+    }
+    let mut restored = Vec::new();
+    while let Some(place) = bench.calls.iter().position(|call| call.target.function.name() == "f") {
+        let call = bench.calls.remove(place);
+        bench.reply(&call, Effects::default());
+        restored.push(call.target.id.to_string());
+    }
+    restored.sort();
+    restored.dedup();
+    assert_eq!(restored.len(), 10, "nobody answered the ten slow calls of `g`");
+}
+
 /// Rounds of incomplete answers are limited per budget: a parked address may learn again when its turn comes.
 #[test]
 fn parked_address_may_learn_again() {
