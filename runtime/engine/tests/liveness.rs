@@ -63,6 +63,17 @@ fn stop_answers_those_who_wait_for_a_look_up() {
     assert_eq!(bench.engine.metrics().ingested, 0);
 }
 
+/// Room that a stop makes is no reason to take events in again: `Stopped` is the last word.
+#[test]
+fn stopped_is_the_last_word() {
+    let mut bench = Bench::with(Limits { pending_bytes: 100, ..Limits::default() });
+    bench.loads_held = Some(Vec::new());
+    bench.tell(Input::Ingested(waiting(1, keyed("k", event(&address("f", "1"), "a")))));
+    assert!(bench.paused);
+    bench.tell(Input::Stop);
+    assert!(bench.stopped);
+}
+
 /// Freeing records of a lane that does not exist frees nothing, and says so like any other.
 #[test]
 fn unknown_lane_is_freed_of_nothing() {
