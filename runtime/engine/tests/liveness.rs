@@ -1,6 +1,7 @@
 //! Nobody waits for ever: producers get their answer, addresses their turn, and a start brings everything back.
 
 use millpond_engine::{Answer, Effects, Input, LaneId, Limits, Receipt};
+use millpond_protocol::{Address, TypeName};
 
 use crate::bench::{Bench, CALL_MS, address, arguments, event, keyed, spec, waiting};
 
@@ -28,6 +29,24 @@ fn restore_goes_on_while_others_are_busy() {
     restored.sort();
     restored.dedup();
     assert_eq!(restored.len(), 10, "nobody answered the ten slow calls of `g`");
+}
+
+/// What is parked takes no room from what a start brings back behind it.
+#[test]
+fn restore_goes_on_past_the_parked() {
+    let mut bench = Bench::with(Limits { restore_window: 1, ..Limits::default() });
+    for id in 0..10 {
+        bench.event(&Address::new(TypeName::new("nobody", "f"), id.to_string()), "waits");
+        bench.event(&address("f", &id.to_string()), "old");
+    }
+    bench.settle();
+    let mut bench = bench.crash();
+    let mut restored = 0;
+    while !bench.calls.is_empty() {
+        bench.complete(Effects::default());
+        restored += 1;
+    }
+    assert_eq!((restored, bench.engine.metrics().parked), (10, 10));
 }
 
 /// Rounds of incomplete answers are limited per budget: a parked address may learn again when its turn comes.
