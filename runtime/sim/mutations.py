@@ -59,6 +59,7 @@ MUTATIONS = [
     ("stays-listed", "seal.rs", "if has_pending != cell.listed {", "if has_pending && !cell.listed {"),
     ("listed-not-loaded", "ingest.rs", "cell.listed |= listed;", "let _ = listed;"),
     ("restore-ends-early", "ingest.rs", "self.restore.done = !more;", "self.restore.done = !more || self.restore.busy > 0;"),
+    ("restore-counts-the-hot", "ingest.rs", "cell.restored = Some(self.next_sequence);", "cell.restored = Some(u64::MAX);"),
     ("restore-window-leaks", "failure.rs", "        self.brought_back(slot);\n", ""),
     ("parked-for-ever", "failure.rs", "return self.park(slot, Some(due));", "return self.park(slot, None);"),
     ("unreachable-not-woken", "failure.rs", "for slot in std::mem::take(&mut self.unreachable[endpoint]) {",
@@ -128,6 +129,7 @@ def main():
         copy = pathlib.Path(temporary) / "workspace"
         shutil.copytree(ROOT, copy, symlinks=True, ignore=shutil.ignore_patterns("target", ".git", "node_modules"))
         engine = copy / "runtime" / "engine"
+        sound = {path.name: path.read_text() for path in engine.glob("*.rs")}
         for name, file, before, after in chosen:
             field_file, fields = FIELDS.get(name, (file, []))
             problem = mutate(engine, field_file, fields) or mutate(engine, file, [(before, after)])
@@ -144,7 +146,7 @@ def main():
                 holes += verdict == "MISSED"
             print(f"{name:26} {verdict[:150]}", flush=True)
             for touched in {file, field_file}:
-                shutil.copy(ROOT / "runtime" / "engine" / touched, engine / touched)
+                (engine / touched).write_text(sound[touched])
     return 1 if holes else 0
 
 

@@ -31,6 +31,25 @@ fn restore_goes_on_while_others_are_busy() {
     assert_eq!(restored.len(), 10, "nobody answered the ten slow calls of `g`");
 }
 
+/// An address that always has something new takes no room either, once what was old has run.
+#[test]
+fn restore_goes_on_past_the_ever_busy() {
+    let mut bench = Bench::with(Limits { restore_window: 1, ..Limits::default() });
+    for id in 0..6 {
+        bench.event(&address("f", &id.to_string()), "old");
+    }
+    bench.settle();
+    let mut bench = bench.crash();
+    let mut restored = std::collections::BTreeSet::new();
+    for _ in 0..50 {
+        let call = bench.call();
+        bench.event(&call.target, "new");
+        restored.insert(call.target.id.clone());
+        bench.reply(&call, Effects::default());
+    }
+    assert_eq!(restored.len(), 6);
+}
+
 /// What is parked takes no room from what a start brings back behind it.
 #[test]
 fn restore_goes_on_past_the_parked() {
