@@ -52,6 +52,8 @@ MUTATIONS = [
     ("load-twice-in-mailbox", "cell.rs", "if sequence < first_here {", "if sequence <= first_here {"),
     ("load-forgets-pending", "cell.rs", "if sequence < first_here {", "if sequence < first_here && first_here == Sequence::MAX {"),
     ("gate-keeps-waiters", "dispatch.rs", "        for slot in std::mem::take(&mut function.waiting) {",
+     "        for slot in std::collections::VecDeque::<Slot>::new() {"),
+    ("gate-opens-for-one", "dispatch.rs", "        for slot in std::mem::take(&mut function.waiting) {",
      "        for slot in function.waiting.pop_front() {"),
     ("gate-not-passed", "dispatch.rs", "function.gate = Gate::Closed;\n            if let", "if let"),
     ("not-listed-while-loading", "seal.rs", "if has_pending != cell.listed {",
