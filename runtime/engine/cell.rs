@@ -42,8 +42,8 @@ pub(crate) struct Cell {
     pub(crate) listed: bool,
     /// Sequence numbers that have run, and that a sealed checkpoint holds as pending.
     pub(crate) finished: Vec<Sequence>,
-    /// A start brought it back, and it did not come to rest since.
-    pub(crate) restored: bool,
+    /// A start brought it back: what has a lower number than this was pending then, and did not all run yet.
+    pub(crate) restored: Option<Sequence>,
     /// Changed since the last seal.
     pub(crate) dirty: bool,
     /// The last checkpoint that holds a change of this cell.
@@ -126,7 +126,7 @@ impl Cell {
             attempts: 0,
             listed: false,
             finished: Vec::new(),
-            restored: false,
+            restored: None,
             dirty: false,
             checkpoint: 0,
             uses: 0,

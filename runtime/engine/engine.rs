@@ -190,6 +190,9 @@ impl Engine {
     /// Ingresses pause when invocations, a lane or the changes of the next checkpoint outgrow their limits, and go on when
     /// a quarter of the room is free again.
     fn apply_back_pressure(&mut self) {
+        if self.stopped {
+            return;
+        }
         let limits = &self.config.limits;
         let room = |limit: usize| if self.paused { limit / 4 * 3 } else { limit };
         let lanes_full = self.lanes.iter().any(|lane| lane.waiting() > room(limits.lane_records as usize) as u64);

@@ -30,9 +30,13 @@ pub(crate) fn run(scenario: &Scenario, call: &Call) -> Result<Reply, String> {
     }
     let mut effects = Effects::default();
     let mut newest = 0;
-    for (_, argument_bytes) in &call.invocations {
+    for (caller, argument_bytes) in &call.invocations {
         newest = number(argument_bytes);
         let node = scenario.node(newest);
+        let sender = node.parent.map(|parent| scenario.target(parent));
+        if *caller != sender || scenario.target(newest) != call.target {
+            return Err(format!("node {newest} of {sender:?} came to {} from {caller:?}", call.target));
+        }
         log.extend_from_slice(argument_bytes);
         for child in &node.children {
             effects.messages.push(Message { target: scenario.target(*child), argument: argument(*child) });

@@ -1,8 +1,8 @@
 //! What must be true: of everything that can be seen outside at any moment, and of the end.
 //!
 //! The oracle knows the tree of work and nothing else. Exactly once: every node of a confirmed event is in the log of its
-//! address once, and each of its records is visible once. In order: siblings that one node sent to the same address are in
-//! that order in its log, and a lane shows the records of one address in the order of its log.
+//! address once, and each of its records is visible once. In order: what one address sent to another is in that order in the
+//! other one's log, and a lane shows the records of one address in the order of its log.
 
 use std::collections::BTreeMap;
 
@@ -42,7 +42,7 @@ impl Oracle {
                 }
             }
         }
-        for root in &scenario.roots {
+        for root in scenario.events.keys() {
             let ran = runs.get(root).copied().unwrap_or(0);
             let expected = match (producer.confirmed.contains(root), producer.unknown.contains(root)) {
                 (true, _) => ran == 1,
@@ -59,21 +59,9 @@ impl Oracle {
             if ran != expected {
                 return Err(format!("node {place} of event {} ran {ran} times, expected {expected}", node.root));
             }
-            self.judge_siblings(scenario, &node.children, logs)?;
         }
+        logs.iter().try_for_each(|log| judge_pairs(scenario, log, logs))?;
         self.judge_records(scenario, logs)
-    }
-
-    fn judge_siblings(&self, scenario: &Scenario, children: &[u64], logs: &[Vec<u64>]) -> Result<(), String> {
-        let mut last: BTreeMap<usize, usize> = BTreeMap::new();
-        for child in children {
-            let address = scenario.node(*child).address;
-            let Some(place) = logs[address].iter().position(|node| node == child) else { continue };
-            if last.insert(address, place).is_some_and(|before| before > place) {
-                return Err(format!("node {child} ran before a sibling that was sent first"));
-            }
-        }
-        Ok(())
     }
 
     fn judge_records(&self, scenario: &Scenario, logs: &[Vec<u64>]) -> Result<(), String> {
@@ -100,4 +88,17 @@ impl Oracle {
         }
         Ok(())
     }
+}
+
+/// What one address sent to another one, over all of its log, arrived there in that order.
+fn judge_pairs(scenario: &Scenario, sender: &[u64], logs: &[Vec<u64>]) -> Result<(), String> {
+    let mut last: BTreeMap<usize, usize> = BTreeMap::new();
+    for child in sender.iter().flat_map(|node| &scenario.node(*node).children) {
+        let address = scenario.node(*child).address;
+        let Some(place) = logs[address].iter().position(|node| node == child) else { continue };
+        if last.insert(address, place).is_some_and(|before| before > place) {
+            return Err(format!("node {child} ran before one that the same address sent first"));
+        }
+    }
+    Ok(())
 }

@@ -3,6 +3,7 @@
 //! An event carries the number of a node. Whoever runs a node notes its number in the state of its address, then does what
 //! the node says: messages to other addresses, which carry the numbers of its children, and records for a lane.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,8 +19,12 @@ pub(crate) struct Node {
     pub(crate) children: Vec<u64>,
     /// Lanes that it writes its number to, in order.
     pub(crate) records: Vec<u32>,
-    /// The event it descends from.
+    /// The event it descends from, named by its first target.
     pub(crate) root: u64,
+    /// The node that sends it; none when it comes from outside.
+    pub(crate) parent: Option<u64>,
+    /// Every batch with it is rejected, until faults end.
+    pub(crate) poison: bool,
 }
 
 /// Everything that a seed decides before the first step.
@@ -28,8 +33,10 @@ pub(crate) struct Scenario {
     pub(crate) config: EngineConfig,
     pub(crate) addresses: Vec<Address>,
     pub(crate) nodes: Vec<Node>,
-    /// The nodes that come from outside.
-    pub(crate) roots: Vec<u64>,
+    /// The events from outside: each is named by its first node, and has these nodes.
+    pub(crate) events: BTreeMap<u64, Vec<u64>>,
+    /// The last of the endpoints is there only once faults have ended.
+    pub(crate) late_endpoint: bool,
     pub(crate) faults: Faults,
     /// Steps after which faults end.
     pub(crate) faulty_steps: u32,
@@ -48,14 +55,30 @@ pub(crate) struct Faults {
     pub(crate) load_slow: u32,
     pub(crate) key_share: u32,
     pub(crate) free: u32,
+    /// The process is told to stop, and started again.
+    pub(crate) stop: u32,
+    /// An endpoint cannot be reached for a while, or until faults end.
+    pub(crate) outage: u32,
+    pub(crate) answer_late: u32,
+    pub(crate) resume: u32,
+    pub(crate) poison: u32,
+    /// A failed call says `Retry-After`.
+    pub(crate) retry_after: u32,
 }
 
 const NAMESPACE: &str = "sim";
 
+/// Function types of this namespace have no endpoint until faults end.
+const LATE: &str = "late";
+
 impl Scenario {
     pub(crate) fn new(random: &mut fastrand::Rng) -> Scenario {
-        let functions: Vec<TypeName> =
+        let mut functions: Vec<TypeName> =
             (0..random.usize(1..4)).map(|n| TypeName::new(NAMESPACE, &format!("f{n}"))).collect();
+        let late_endpoint = random.u32(0..4) == 0;
+        if late_endpoint {
+            functions.push(TypeName::new(LATE, "f"));
+        }
         let ids = random.usize(1..8);
         let addresses: Vec<Address> =
             functions.iter().flat_map(|f| (0..ids).map(|id| Address::new(f.clone(), id.to_string()))).collect();
@@ -64,26 +87,34 @@ impl Scenario {
             config: config(random, lanes),
             addresses,
             nodes: Vec::new(),
-            roots: Vec::new(),
+            events: BTreeMap::new(),
+            late_endpoint,
             faults: faults(random),
             faulty_steps: random.u32(200..2000),
         };
         for _ in 0..random.usize(1..60) {
             let root = scenario.nodes.len() as u64;
-            let depth = random.u32(0..4);
-            scenario.grow(random, depth, root, lanes);
-            scenario.roots.push(root);
+            let targets = if random.u32(0..4) == 0 { random.u32(2..4) } else { 1 };
+            let grow = |_| {
+                let depth = random.u32(0..4);
+                scenario.grow(random, depth, root, None, lanes)
+            };
+            let nodes = (0..targets).map(grow).collect();
+            scenario.events.insert(root, nodes);
         }
         scenario
     }
 
     /// Adds a node with its descendants; its number is the next one.
-    fn grow(&mut self, random: &mut fastrand::Rng, depth: u32, root: u64, lanes: u32) -> u64 {
+    fn grow(&mut self, random: &mut fastrand::Rng, depth: u32, root: u64, parent: Option<u64>, lanes: u32) -> u64 {
         let number = self.nodes.len() as u64;
         let records = (0..random.u32(0..3)).map(|_| random.u32(0..lanes)).collect();
-        self.nodes.push(Node { address: random.usize(0..self.addresses.len()), children: Vec::new(), records, root });
+        let address = random.usize(0..self.addresses.len());
+        let poison = random.u32(0..1000) < self.faults.poison;
+        self.nodes.push(Node { address, children: Vec::new(), records, root, parent, poison });
         if depth > 0 {
-            let children = (0..random.u32(0..4)).map(|_| self.grow(random, depth - 1, root, lanes)).collect();
+            let children =
+                (0..random.u32(0..4)).map(|_| self.grow(random, depth - 1, root, Some(number), lanes)).collect();
             self.nodes[number as usize].children = children;
         }
         number
@@ -91,6 +122,15 @@ impl Scenario {
 
     pub(crate) fn node(&self, number: u64) -> &Node {
         &self.nodes[number as usize]
+    }
+
+    /// The configuration: with all endpoints, or without the one that comes late.
+    pub(crate) fn config(&self, healing: bool) -> EngineConfig {
+        let mut config = self.config.clone();
+        if self.late_endpoint && !healing {
+            config.endpoints.pop();
+        }
+        config
     }
 
     pub(crate) fn target(&self, number: u64) -> Address {
@@ -124,14 +164,16 @@ fn config(random: &mut fastrand::Rng, lanes: u32) -> EngineConfig {
         restore_window: random.usize(1..10),
         ..Limits::default()
     };
-    let endpoint = EndpointConfig {
-        functions: FunctionPattern::Namespace(NAMESPACE.to_owned()),
-        max_num_batch_requests: None,
-        call_ms: random.u64(1..3000),
-    };
+    let mut endpoint =
+        |functions| EndpointConfig { functions, max_num_batch_requests: None, call_ms: random.u64(1..3000) };
+    let endpoints = vec![
+        endpoint(FunctionPattern::Namespace(NAMESPACE.to_owned())),
+        endpoint(FunctionPattern::Exact(TypeName::new(NAMESPACE, "f1"))),
+        endpoint(FunctionPattern::Namespace(LATE.to_owned())),
+    ];
     let egress = TypeName::new(NAMESPACE, "egress");
     EngineConfig {
-        endpoints: vec![endpoint],
+        endpoints,
         lanes: (0..lanes).map(|n| LaneName { egress: egress.clone(), part: n.to_string() }).collect(),
         limits,
         hash_seed: random.u64(..),
@@ -151,6 +193,12 @@ fn faults(random: &mut fastrand::Rng) -> Faults {
         load_slow: chance(500),
         key_share: 1000 - chance(1000),
         free: chance(300),
+        stop: chance(10),
+        outage: chance(10),
+        answer_late: chance(500),
+        resume: chance(50),
+        poison: chance(60),
+        retry_after: chance(300),
     }
 }
 

@@ -6,6 +6,7 @@ mod bench;
 mod batches;
 mod checkpoints;
 mod failures;
+mod hostile;
 mod idempotency;
 mod lanes;
 mod learning;
