@@ -41,7 +41,7 @@ fn freed_records_leave_the_disk() {
     assert_eq!(commit(&["7"], 5), [5, 7]);
     assert_eq!(commit(&["8", "9"], 7), [8]);
     assert_eq!(commit(&[], 8), [8]);
-    assert_eq!(commit(&[], 9), []);
+    assert!(commit(&[], 9).is_empty());
     assert_eq!(commit(&["10"], 0), [10]);
     assert_eq!(commit(&["11"], 10), [11]);
 }
