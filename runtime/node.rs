@@ -7,6 +7,7 @@
 
 mod driver;
 mod notices;
+mod open_files;
 mod stages;
 mod storage;
 
@@ -121,14 +122,14 @@ pub fn run(options: &RunOptions) -> Result<(), NodeError> {
         .thread_name("millpond-io")
         .build()
         .map_err(|source| NodeError::System { what: "threads", source })?;
-    let result = runtime.block_on(start(options));
+    let result = runtime.block_on(start(options, open_files::raise()));
     // Connections that are still open belong to clients that were told, or do not read. They are dropped before the
     // process exits, because some hold the ledger: RocksDB aborts when it is closed during the exit.
     runtime.shutdown_timeout(SHUTDOWN);
     result
 }
 
-async fn start(options: &RunOptions) -> Result<(), NodeError> {
+async fn start(options: &RunOptions, files: usize) -> Result<(), NodeError> {
     let began = Instant::now();
     let token = read_token(options.admin_token_file.as_deref())?;
     let stages = Stages::new(&options.module);
@@ -137,7 +138,8 @@ async fn start(options: &RunOptions) -> Result<(), NodeError> {
     let restored = ledger.restore()?;
     let lanes = stages.egresses.lanes().to_vec();
     let hash_seed = stages::random_u64().map_err(|source| NodeError::System { what: "random bytes", source })?;
-    let config = stages.engine_config(hash_seed);
+    let mut config = stages.engine_config(hash_seed);
+    config.limits.calls_in_flight = config.limits.calls_in_flight.min(open_files::calls(files));
     let engine = Engine::new(config.clone(), &restored);
     let invoker = Invoker::new(stages.targets.clone(), config.limits.clone(), Arc::new(stages.egresses.clone()))?;
 

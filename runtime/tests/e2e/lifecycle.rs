@@ -67,6 +67,14 @@ async fn a_port_in_use_is_told() {
     assert!(said.contains(&format!("error[MP7030]: admin cannot listen on `{address}`")), "stderr:\n{said}");
 }
 
+/// Each call and each client takes a file descriptor; most systems start a process with 1024 and let it have more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_file_descriptors_that_the_system_allows_are_used() {
+    let runtime = Installation::new(QUIET).start_behind("ulimit -Sn 256");
+    let (soft, hard) = runtime.limits("Max open files");
+    assert_eq!(soft, hard);
+}
+
 /// Names come from anybody who may send events: they do not write lines of the log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_line_of_the_log_stays_one_line() {
