@@ -98,9 +98,7 @@ impl NodeError {
     /// What to do about it, where that can be said.
     pub fn hint(&self) -> Option<String> {
         match self {
-            NodeError::Ledger(LedgerError::InUse { .. }) => {
-                Some("stop that process, or start this one with `--data-dir` and another folder".to_owned())
-            }
+            NodeError::Ledger(error) | NodeError::LedgerFailed(error) => error.hint().map(str::to_owned),
             NodeError::Listen { .. } => {
                 Some("choose another port or address; port 0 takes any that is free".to_owned())
             }

@@ -67,6 +67,18 @@ async fn a_port_in_use_is_told() {
     assert!(said.contains(&format!("error[MP7030]: admin cannot listen on `{address}`")), "stderr:\n{said}");
 }
 
+/// MP5001: a data folder that is a file is told as what it is, with what to do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_data_folder_that_is_a_file_is_told() {
+    let installation = Installation::new(QUIET);
+    std::fs::write(installation.data(), "notes").expect("a file");
+    let refused = installation.refused("127.0.0.1:0");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(3), "exit code; stderr:\n{said}");
+    assert!(said.starts_with("error[MP5001]: ") && said.contains("caused by: it is not a folder\nhint:"), "{said}");
+    assert_eq!(std::fs::read(installation.data()).expect("it is still there"), b"notes");
+}
+
 /// Each call and each client takes a file descriptor; most systems start a process with 1024 and let it have more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_file_descriptors_that_the_system_allows_are_used() {
