@@ -25,7 +25,7 @@ use tracing::info;
 
 use crate::admin::{Access, Admin, Token};
 use crate::cli::run::RunOptions;
-use crate::edge::{ConnectionLimits, serve};
+use crate::edge::{ConnectionLimits, listen, serve};
 use crate::egress::{EgressLimits, HttpEgress};
 use crate::handle::{EngineGone, EngineHandle, Readiness};
 use crate::ingress::{HttpIngress, IngressLimits};
@@ -131,7 +131,7 @@ async fn start(options: &RunOptions, files: usize) -> Result<(), NodeError> {
     let began = Instant::now();
     let token = read_token(options.admin_token_file.as_deref())?;
     let stages = Stages::new(&options.module);
-    let listeners = Listeners::bind(options).await?;
+    let listeners = Listeners::bind(options)?;
     let ledger: Arc<dyn Ledger> = Arc::new(LocalLedger::open(&options.data_dir)?);
     let restored = ledger.restore()?;
     let lanes = stages.egresses.lanes().to_vec();
@@ -258,18 +258,18 @@ struct Servers {
 }
 
 impl Listeners {
-    async fn bind(options: &RunOptions) -> Result<Listeners, NodeError> {
+    fn bind(options: &RunOptions) -> Result<Listeners, NodeError> {
         let (ingress, egress) = stages::playground_ports(&options.module);
         Ok(Listeners {
             ingress: match ingress {
-                Some(port) => Some(bind("ingress", SocketAddr::new(options.listen, port)).await?),
+                Some(port) => Some(bind("ingress", SocketAddr::new(options.listen, port))?),
                 None => None,
             },
             egress: match egress {
-                Some(port) => Some(bind("egress", SocketAddr::new(options.listen, port)).await?),
+                Some(port) => Some(bind("egress", SocketAddr::new(options.listen, port))?),
                 None => None,
             },
-            admin: bind("admin", options.admin).await?,
+            admin: bind("admin", options.admin)?,
         })
     }
 
@@ -313,6 +313,6 @@ impl Servers {
     }
 }
 
-async fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, NodeError> {
-    TcpListener::bind(address).await.map_err(|source| NodeError::Listen { what, address, source })
+fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, NodeError> {
+    listen(address).map_err(|source| NodeError::Listen { what, address, source })
 }
