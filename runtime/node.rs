@@ -129,6 +129,8 @@ pub fn run(options: &RunOptions) -> Result<(), NodeError> {
 
 async fn start(options: &RunOptions, files: usize) -> Result<(), NodeError> {
     let began = Instant::now();
+    // First of all, so that a signal during a long start ends it as politely as one behind it.
+    let mut signals = Signals::new().map_err(|source| NodeError::System { what: "signal handlers", source })?;
     let token = read_token(options.admin_token_file.as_deref())?;
     let stages = Stages::new(&options.module);
     let listeners = Listeners::bind(options)?;
@@ -158,7 +160,6 @@ async fn start(options: &RunOptions, files: usize) -> Result<(), NodeError> {
     });
     let thread = thread.map_err(|source| NodeError::System { what: "a thread", source })?;
 
-    let mut signals = Signals::new().map_err(|source| NodeError::System { what: "signal handlers", source })?;
     node.set_readiness(Readiness::Ready);
     let servers = listeners.serve(&handle, &ledger, &config, options.admin, token);
     let ready = Ready {
