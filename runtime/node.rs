@@ -7,6 +7,7 @@
 
 mod driver;
 mod notices;
+mod open_files;
 mod stages;
 mod storage;
 
@@ -24,7 +25,7 @@ use tracing::info;
 
 use crate::admin::{Access, Admin, Token};
 use crate::cli::run::RunOptions;
-use crate::edge::{ConnectionLimits, serve};
+use crate::edge::{ConnectionLimits, listen, serve};
 use crate::egress::{EgressLimits, HttpEgress};
 use crate::handle::{EngineGone, EngineHandle, Readiness};
 use crate::ingress::{HttpIngress, IngressLimits};
@@ -97,9 +98,7 @@ impl NodeError {
     /// What to do about it, where that can be said.
     pub fn hint(&self) -> Option<String> {
         match self {
-            NodeError::Ledger(LedgerError::InUse { .. }) => {
-                Some("stop that process, or start this one with `--data-dir` and another folder".to_owned())
-            }
+            NodeError::Ledger(error) | NodeError::LedgerFailed(error) => error.hint().map(str::to_owned),
             NodeError::Listen { .. } => {
                 Some("choose another port or address; port 0 takes any that is free".to_owned())
             }
@@ -121,23 +120,26 @@ pub fn run(options: &RunOptions) -> Result<(), NodeError> {
         .thread_name("millpond-io")
         .build()
         .map_err(|source| NodeError::System { what: "threads", source })?;
-    let result = runtime.block_on(start(options));
+    let result = runtime.block_on(start(options, open_files::raise()));
     // Connections that are still open belong to clients that were told, or do not read. They are dropped before the
     // process exits, because some hold the ledger: RocksDB aborts when it is closed during the exit.
     runtime.shutdown_timeout(SHUTDOWN);
     result
 }
 
-async fn start(options: &RunOptions) -> Result<(), NodeError> {
+async fn start(options: &RunOptions, files: usize) -> Result<(), NodeError> {
     let began = Instant::now();
+    // First of all, so that a signal during a long start ends it as politely as one behind it.
+    let mut signals = Signals::new().map_err(|source| NodeError::System { what: "signal handlers", source })?;
     let token = read_token(options.admin_token_file.as_deref())?;
     let stages = Stages::new(&options.module);
-    let listeners = Listeners::bind(options).await?;
+    let listeners = Listeners::bind(options)?;
     let ledger: Arc<dyn Ledger> = Arc::new(LocalLedger::open(&options.data_dir)?);
     let restored = ledger.restore()?;
     let lanes = stages.egresses.lanes().to_vec();
     let hash_seed = stages::random_u64().map_err(|source| NodeError::System { what: "random bytes", source })?;
-    let config = stages.engine_config(hash_seed);
+    let mut config = stages.engine_config(hash_seed);
+    config.limits.calls_in_flight = config.limits.calls_in_flight.min(open_files::calls(files));
     let engine = Engine::new(config.clone(), &restored);
     let invoker = Invoker::new(stages.targets.clone(), config.limits.clone(), Arc::new(stages.egresses.clone()))?;
 
@@ -158,7 +160,6 @@ async fn start(options: &RunOptions) -> Result<(), NodeError> {
     });
     let thread = thread.map_err(|source| NodeError::System { what: "a thread", source })?;
 
-    let mut signals = Signals::new().map_err(|source| NodeError::System { what: "signal handlers", source })?;
     node.set_readiness(Readiness::Ready);
     let servers = listeners.serve(&handle, &ledger, &config, options.admin, token);
     let ready = Ready {
@@ -258,18 +259,18 @@ struct Servers {
 }
 
 impl Listeners {
-    async fn bind(options: &RunOptions) -> Result<Listeners, NodeError> {
+    fn bind(options: &RunOptions) -> Result<Listeners, NodeError> {
         let (ingress, egress) = stages::playground_ports(&options.module);
         Ok(Listeners {
             ingress: match ingress {
-                Some(port) => Some(bind("ingress", SocketAddr::new(options.listen, port)).await?),
+                Some(port) => Some(bind("ingress", SocketAddr::new(options.listen, port))?),
                 None => None,
             },
             egress: match egress {
-                Some(port) => Some(bind("egress", SocketAddr::new(options.listen, port)).await?),
+                Some(port) => Some(bind("egress", SocketAddr::new(options.listen, port))?),
                 None => None,
             },
-            admin: bind("admin", options.admin).await?,
+            admin: bind("admin", options.admin)?,
         })
     }
 
@@ -313,6 +314,6 @@ impl Servers {
     }
 }
 
-async fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, NodeError> {
-    TcpListener::bind(address).await.map_err(|source| NodeError::Listen { what, address, source })
+fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, NodeError> {
+    listen(address).map_err(|source| NodeError::Listen { what, address, source })
 }

@@ -16,6 +16,6 @@ mod tests;
 pub use body::{BodyBudget, BodyError, BodyLimits, Granted};
 pub use path::{InvalidEscape, decode};
 pub use problem::Problem;
-pub use serve::{ConnectionLimits, serve};
+pub use serve::{ConnectionLimits, listen, serve};
 
 pub(crate) use body::{announces_too_much, discard, read};

@@ -5,14 +5,15 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -47,6 +48,22 @@ impl Default for ConnectionLimits {
     }
 }
 
+/// Connections that the system completes before they are accepted. When a burst is longer, clients try again after a
+/// second, so it is well above what arrives between two looks at the listener. The system may have a lower limit.
+const BACKLOG: u32 = 1024;
+
+/// Listens at an address.
+///
+/// # Errors
+/// When the address cannot be had.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A restart need not wait until the connections of the process before it are forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 /// Serves until `closing` is done; then takes no more connections, lets requests under way finish, and returns.
 pub async fn serve(
     listener: TcpListener,
@@ -59,12 +76,13 @@ pub async fn serve(
     let (close, closed) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut closing = std::pin::pin!(closing);
+    let mut complaint = Complaint::default();
     loop {
         tokio::select! {
             () = &mut closing => break,
             Some(ended) = connections.join_next(), if !connections.is_empty() => report_panic(ended),
             accepted = listener.accept() => {
-                let Some(stream) = usable(accepted).await else { continue };
+                let Some(stream) = usable(accepted, &mut complaint).await else { continue };
                 if let Ok(slot) = slots.clone().try_acquire_owned() {
                     let connection = connection(stream, service.clone(), limits.clone(), closed.clone());
                     connections.spawn(async move {
@@ -97,7 +115,7 @@ const REFUSALS_MAX: usize = 32;
 /// Time to tell a connection past the limit.
 const REFUSAL_PATIENCE: Duration = Duration::from_secs(1);
 
-async fn usable(accepted: io::Result<(TcpStream, std::net::SocketAddr)>) -> Option<TcpStream> {
+async fn usable(accepted: io::Result<(TcpStream, SocketAddr)>, complaint: &mut Complaint) -> Option<TcpStream> {
     match accepted {
         Ok((stream, _)) => {
             let _ = stream.set_nodelay(true);
@@ -107,11 +125,35 @@ async fn usable(accepted: io::Result<(TcpStream, std::net::SocketAddr)>) -> Opti
             // A client that left before it was accepted is its own affair; everything else (no more file descriptors)
             // mends itself with time or not at all.
             if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
-                warn!(%error, "connection not accepted");
+                if let Some(suppressed) = complaint.due(Instant::now()) {
+                    warn!(%error, suppressed, "connection not accepted");
+                }
                 sleep(Duration::from_millis(100)).await;
             }
             None
         }
+    }
+}
+
+/// When a listener last said that it cannot accept, and how often it kept that to itself since.
+#[derive(Debug, Default)]
+pub(super) struct Complaint {
+    said: Option<Instant>,
+    suppressed: u64,
+}
+
+impl Complaint {
+    /// Pause between two lines of the log.
+    const EVERY: Duration = Duration::from_secs(10);
+
+    /// How many lines were left out since the last one, when it is time for another.
+    pub(super) fn due(&mut self, now: Instant) -> Option<u64> {
+        if self.said.is_some_and(|said| now.duration_since(said) < Self::EVERY) {
+            self.suppressed += 1;
+            return None;
+        }
+        self.said = Some(now);
+        Some(std::mem::take(&mut self.suppressed))
     }
 }
 

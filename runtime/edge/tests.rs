@@ -10,7 +10,8 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::fake::{raw, served};
-use super::{ConnectionLimits, serve};
+use super::serve::Complaint;
+use super::{ConnectionLimits, listen, serve};
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
 
@@ -29,6 +30,32 @@ async fn connections_are_bounded() {
     drop(held);
     sleep(Duration::from_millis(50)).await;
     assert!(raw(address, REQUEST).await.starts_with("HTTP/1.1 200 "));
+}
+
+/// A burst of connections is completed by the system, though nobody accepts yet.
+#[tokio::test]
+async fn a_burst_of_connections_need_not_wait() {
+    const BURST: usize = 400;
+    let allowed = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap_or_default();
+    if allowed.trim().parse::<usize>().is_ok_and(|allowed| allowed <= BURST) {
+        eprintln!("skipped: this system allows {} waiting connections", allowed.trim());
+        return;
+    }
+    let listener = listen("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    let mut held = Vec::new();
+    for number in 0..BURST {
+        let connected = timeout(Duration::from_millis(900), TcpStream::connect(address)).await;
+        held.push(connected.unwrap_or_else(|_| panic!("connection {number} waits")).expect("a connection"));
+    }
+}
+
+/// What lasts is said once in 10 s, with how often it happened in between.
+#[test]
+fn complaints_are_rare() {
+    let (began, mut complaint) = (std::time::Instant::now(), Complaint::default());
+    let said = [0, 1, 9_999, 10_000, 10_001, 30_000].map(|ms| complaint.due(began + Duration::from_millis(ms)));
+    assert_eq!(said, [Some(0), None, None, Some(2), None, Some(1)]);
 }
 
 /// Who does not send a whole head in time, or nothing at all, loses the connection.

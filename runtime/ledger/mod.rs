@@ -130,4 +130,23 @@ impl LedgerError {
             LedgerError::Refused(_) => "MP5006",
         }
     }
+
+    /// What to do about it, where that can be said in a line.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            LedgerError::InUse { .. } => {
+                Some("stop that process, or start this one with `--data-dir` and another folder")
+            }
+            LedgerError::NewerFormat { .. } => {
+                Some("start the newer version again, or go back to a copy from before it was started")
+            }
+            LedgerError::Directory { .. } => {
+                Some("name a folder that this user may write, empty or made by Millpond, with `--data-dir`")
+            }
+            LedgerError::Storage { .. } => {
+                Some("see whether the disk is full or failing; nothing that was not durable was confirmed")
+            }
+            _ => None,
+        }
+    }
 }

@@ -1,7 +1,9 @@
 //! The engine's notices in the log: a warning is repeated at most every 10 s for the same function and code, with a count
-//! of what was left out. Ids stay out of the log at this level; the admin API shows them.
+//! of what was left out. Ids stay out of the log at this level; the admin API shows them. Names of function types come from
+//! whoever sends events, so they are written without control characters ([`OneLine`]).
 
 use std::collections::HashMap;
+use std::fmt::{self, Display, Write};
 use std::time::{Duration, Instant};
 
 use millpond_engine::{FailureKind, Notice};
@@ -24,16 +26,17 @@ impl Notices {
     pub(super) fn say(&mut self, notice: &Notice) {
         match notice {
             Notice::Retrying { address, attempt, next_ms, code, error } => {
-                debug!(%address, attempt, next_ms, code, %error, "function call failed, will retry");
+                let (function, error) = (OneLine(&address.function), OneLine(error));
+                debug!(address = %OneLine(address), attempt, next_ms, code, %error, "function call failed, will retry");
                 if let Some(suppressed) = self.due(&address.function, "retry", code) {
-                    warn!(function = %address.function, code, attempt, next_ms, %error, suppressed, "function call failed, will retry");
+                    warn!(%function, code, attempt, next_ms, %error, suppressed, "function call failed, will retry");
                 }
             }
             Notice::Parked { address, kind, code, error } => {
-                debug!(%address, code, %error, "address parked");
+                let (function, error) = (OneLine(&address.function), OneLine(error));
+                debug!(address = %OneLine(address), code, %error, "address parked");
                 let Some(suppressed) = self.due(&address.function, "park", code) else { return };
                 let hint = format!("millpond explain {code}");
-                let function = &address.function;
                 match kind {
                     FailureKind::Unreachable => {
                         warn!(%function, code, %error, suppressed, hint, "address parked, function cannot be reached");
@@ -47,9 +50,9 @@ impl Notices {
                 }
             }
             Notice::Recovered { address } => {
-                debug!(%address, "address answers again");
+                debug!(address = %OneLine(address), "address answers again");
                 if let Some(suppressed) = self.due(&address.function, "recovered", "") {
-                    info!(function = %address.function, suppressed, "address answers again");
+                    info!(function = %OneLine(&address.function), suppressed, "address answers again");
                 }
             }
             Notice::KeysForgotten { count } => {
@@ -81,5 +84,25 @@ impl Notices {
                 Some(0)
             }
         }
+    }
+}
+
+/// Text that stays on its line and does nothing to a terminal, whoever chose it.
+struct OneLine<T>(T);
+
+impl<T: Display> Display for OneLine<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        struct Escaping<'a, 'f>(&'a mut fmt::Formatter<'f>);
+
+        impl Write for Escaping<'_, '_> {
+            fn write_str(&mut self, text: &str) -> fmt::Result {
+                text.chars().try_for_each(|character| match character {
+                    control if control.is_control() => write!(self.0, "{}", control.escape_default()),
+                    other => self.0.write_char(other),
+                })
+            }
+        }
+
+        write!(Escaping(f), "{}", self.0)
     }
 }

@@ -14,6 +14,7 @@ use crate::functions::Functions;
 use crate::greeter::visit;
 use crate::http::{self, Event};
 use crate::runtime::Installation;
+use crate::wait::eventually;
 
 /// A module that needs no function server: nothing is sent to it.
 const QUIET: &str = "\
@@ -64,6 +65,40 @@ async fn a_port_in_use_is_told() {
     let said = String::from_utf8_lossy(&refused.stderr);
     assert_eq!(refused.status.code(), Some(3), "exit code; stderr:\n{said}");
     assert!(said.contains(&format!("error[MP7030]: admin cannot listen on `{address}`")), "stderr:\n{said}");
+}
+
+/// MP5001: a data folder that is a file is told as what it is, with what to do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_data_folder_that_is_a_file_is_told() {
+    let installation = Installation::new(QUIET);
+    std::fs::write(installation.data(), "notes").expect("a file");
+    let refused = installation.refused("127.0.0.1:0");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(3), "exit code; stderr:\n{said}");
+    assert!(said.starts_with("error[MP5001]: ") && said.contains("caused by: it is not a folder\nhint:"), "{said}");
+    assert_eq!(std::fs::read(installation.data()).expect("it is still there"), b"notes");
+}
+
+/// Each call and each client takes a file descriptor; most systems start a process with 1024 and let it have more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_file_descriptors_that_the_system_allows_are_used() {
+    let runtime = Installation::new(QUIET).start_behind("ulimit -Sn 256");
+    let (soft, hard) = runtime.limits("Max open files");
+    assert_eq!(soft, hard);
+}
+
+/// Names come from anybody who may send events: they do not write lines of the log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_of_the_log_stays_one_line() {
+    let installation = Installation::new(QUIET);
+    let runtime = installation.start();
+    let url = format!("http://{}/example/a%0aERROR%20forged%1b[31m/x", runtime.field("ingress"));
+    let sent = http::client().put(url).header("Content-Type", "application/vnd.a/b").send().await.expect("an answer");
+    assert_eq!(sent.status(), StatusCode::OK);
+    eventually("a line about the call that failed", async || runtime.log().contains("MP4001").then_some(())).await;
+    let log = runtime.log();
+    assert!(log.lines().all(|line| line.starts_with("20")) && !log.contains('\u{1b}'), "{log}");
+    runtime.terminate();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -30,7 +30,7 @@ impl Installation {
             .arg("run")
             .arg(self.folder.path().join("module.yaml"))
             .arg("--data-dir")
-            .arg(self.folder.path().join("data"))
+            .arg(self.data())
             .args(["--admin", admin])
             .stdin(Stdio::null());
         command
@@ -39,6 +39,15 @@ impl Installation {
     /// Starts the runtime and waits until it serves.
     pub fn start(&self) -> Runtime {
         tokio::task::block_in_place(|| Runtime::start(self))
+    }
+
+    /// Starts the runtime behind a line of shell, such as one that sets a limit, and waits until it serves.
+    pub fn start_behind(&self, line: &str) -> Runtime {
+        let plain = self.command("127.0.0.1:0");
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{line} && exec \"$0\" \"$@\"")]).arg(plain.get_program()).args(plain.get_args());
+        command.stdin(Stdio::null());
+        tokio::task::block_in_place(|| Runtime::spawn(self, command))
     }
 
     /// Starts the runtime and kills it so soon that it may not even serve yet.
@@ -69,6 +78,11 @@ impl Installation {
         })
     }
 
+    /// Its data folder.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
     fn log(&self) -> PathBuf {
         self.folder.path().join("stderr.log")
     }
@@ -87,12 +101,12 @@ pub struct Runtime {
 
 impl Runtime {
     fn start(installation: &Installation) -> Runtime {
-        let mut child = installation
-            .command("127.0.0.1:0")
-            .stdout(Stdio::piped())
-            .stderr(installation.open_log())
-            .spawn()
-            .expect("the binary can be started");
+        Runtime::spawn(installation, installation.command("127.0.0.1:0"))
+    }
+
+    fn spawn(installation: &Installation, mut command: Command) -> Runtime {
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(installation.open_log()).spawn().expect("the binary can be started");
         let stdout = child.stdout.take().expect("stdout was asked for above");
         let mut runtime = Runtime { child, fields: BTreeMap::new(), log: installation.log() };
         match first_line(stdout, |line| line.starts_with("ready ")) {
@@ -108,6 +122,19 @@ impl Runtime {
             Some(value) => value,
             None => panic!("the ready line has no `{name}`: {:?}", self.fields),
         }
+    }
+
+    /// What it wrote to its log so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).expect("the log can be read")
+    }
+
+    /// What the system lets it have, as `/proc/<pid>/limits` says: the soft and the hard limit.
+    pub fn limits(&self, name: &str) -> (String, String) {
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", self.child.id())).expect("it runs");
+        let line = limits.lines().find_map(|line| line.strip_prefix(name)).expect("a limit of that name");
+        let mut words = line.split_whitespace().map(str::to_owned);
+        (words.next().expect("the soft limit"), words.next().expect("the hard limit"))
     }
 
     /// `kill -9`, and the wait for it to be over.
