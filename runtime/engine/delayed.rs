@@ -159,7 +159,7 @@ impl Engine {
             }
             self.enqueue(target, Invocation { caller: Some(sender), argument, arrived: self.now });
         }
-        self.delayed.trim(self.config.limits.delayed_window);
+        self.delayed.trim(self.delayed_window());
         self.read_delayed();
     }
 
@@ -168,9 +168,14 @@ impl Engine {
         !self.stopping && self.pending_bytes <= self.config.limits.pending_bytes
     }
 
+    /// Two at least: a page of half of them has room beside the other half, so that it is not read again and again.
+    fn delayed_window(&self) -> usize {
+        self.config.limits.delayed_window.max(2)
+    }
+
     /// Asks for the next page when half of the room is free, or nothing is left within the horizon.
     fn read_delayed(&mut self) {
-        let window = self.config.limits.delayed_window.max(2);
+        let window = self.delayed_window();
         let delayed = &mut self.delayed;
         let low = delayed.entries.len() <= window / 2 || delayed.next().is_none();
         if delayed.horizon < END && delayed.reading.is_none() && low && !self.stopping {
