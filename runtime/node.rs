@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use millpond_engine::Engine;
 use tokio::net::TcpListener;
@@ -87,7 +87,7 @@ impl NodeError {
         match self {
             NodeError::Ledger(error) | NodeError::LedgerFailed(error) => error.code(),
             NodeError::Listen { .. } => "MP7030",
-            NodeError::Endpoint(_) => "MP4002",
+            NodeError::Endpoint(_) => "MP4016",
             NodeError::Token { .. } => "MP7004",
             NodeError::System { .. } => "MP7031",
             NodeError::EngineGone => "MP3099",
@@ -108,6 +108,9 @@ impl NodeError {
     }
 }
 
+/// How long reads of the ledger that nobody waits for any more may hold up the end of the process.
+const SHUTDOWN: Duration = Duration::from_secs(5);
+
 /// Runs a node until SIGTERM or SIGINT, then makes everything durable and returns.
 ///
 /// # Errors
@@ -119,8 +122,9 @@ pub fn run(options: &RunOptions) -> Result<(), NodeError> {
         .build()
         .map_err(|source| NodeError::System { what: "threads", source })?;
     let result = runtime.block_on(start(options));
-    // Connections that are still open belong to clients that were told, or do not read.
-    runtime.shutdown_background();
+    // Connections that are still open belong to clients that were told, or do not read. They are dropped before the
+    // process exits, because some hold the ledger: RocksDB aborts when it is closed during the exit.
+    runtime.shutdown_timeout(SHUTDOWN);
     result
 }
 
@@ -146,7 +150,7 @@ async fn start(options: &RunOptions) -> Result<(), NodeError> {
         node.publish(lane, ledger.lane(name)?.1 - 1);
     }
     let node = Arc::new(node);
-    let storage = storage::start(&ledger, &lanes, &messages);
+    let (storage, storage_threads) = storage::start(&ledger, &lanes, &messages);
     let driver = Driver::new(engine, inbox, messages.clone(), invoker, storage, Arc::clone(&node));
     let (ended, end) = tokio::sync::oneshot::channel();
     let thread = std::thread::Builder::new().name("millpond-engine".to_owned()).spawn(move || {
@@ -180,6 +184,9 @@ async fn start(options: &RunOptions) -> Result<(), NodeError> {
     }
     servers.join().await;
     let _ = thread.join();
+    for thread in storage_threads {
+        let _ = thread.join();
+    }
     match ending {
         Ok(Ending::Stopped) => {
             info!("stopped, everything is durable");

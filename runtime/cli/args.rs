@@ -64,7 +64,7 @@ pub struct RunArgs {
     pub data_dir: PathBuf,
 
     /// Address of the admin API, metrics and health checks
-    #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8090))]
+    #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8099))]
     pub admin: SocketAddr,
 
     /// IP address on which the HTTP ingress and egress of a module listen

@@ -9,7 +9,7 @@ use axum::Router;
 use bytes::Bytes;
 use millpond_engine::{
     AddressView, Answer, Checkpoint, EndpointConfig, Event, FunctionPattern, LaneId, LaneName, Load, Loaded, Metrics,
-    Restored,
+    Restored, StateSpec,
 };
 use millpond_protocol::{Address, TypeName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -209,6 +209,10 @@ impl Ledger for FakeLedger {
             fits
         });
         Ok(page.map(|(_, (sequence, record))| (*sequence, record.clone())).collect())
+    }
+
+    fn specs(&self) -> Result<Vec<(TypeName, StateSpec)>, LedgerError> {
+        Ok(Vec::new())
     }
 
     fn lane(&self, lane: &LaneName) -> Result<(u64, u64), LedgerError> {

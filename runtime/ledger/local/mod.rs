@@ -10,6 +10,9 @@ mod directory;
 mod options;
 mod read;
 
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 

@@ -5,4 +5,4 @@ mod crash;
 mod directory;
 mod measure;
 mod random;
-mod words;
+pub mod words;

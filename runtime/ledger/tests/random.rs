@@ -14,7 +14,8 @@ fn both_ledgers_tell_the_same() {
     let number = |variable: &str| std::env::var(variable).ok().and_then(|number| number.parse().ok());
     let seeds = number("LEDGER_SEED").map_or(vec![1, 2, 3], |seed| vec![seed]);
     for seed in seeds {
-        println!("LEDGER_SEED={seed}");
+        // Shown when the test fails.
+        eprintln!("LEDGER_SEED={seed}");
         run(seed, number("LEDGER_CHECKPOINTS").unwrap_or(700));
     }
 }

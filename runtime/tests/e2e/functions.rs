@@ -2,14 +2,16 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::runtime::first_line;
 
-/// A running function server; it ends with this value.
+/// A function server; its process ends with this value.
 pub struct Functions {
+    python: PathBuf,
+    example: PathBuf,
     child: Child,
     url: String,
-    example: PathBuf,
 }
 
 impl Functions {
@@ -18,18 +20,22 @@ impl Functions {
     pub fn start(name: &str) -> Option<Functions> {
         let python = python(name)?;
         let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../functions-examples/python").join(name);
-        let mut child = Command::new(&python)
-            .arg(example.join("functions.py"))
-            .args(["--port", "0"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("`{}` did not start: {error}", python.display()));
-        let stdout = child.stdout.take().expect("stdout was asked for above");
-        let line = first_line(stdout, |line| line.starts_with("ready "))
-            .unwrap_or_else(|| panic!("the functions of `{name}` ended before they were ready"));
-        let url = line.trim_start_matches("ready ").to_owned();
-        Some(Functions { child, url, example })
+        let started = (0..50).find_map(|_| serve(&python, &example, next_port()));
+        let (child, url) = started.unwrap_or_else(|| panic!("the functions of `{name}` found no port to serve on"));
+        Some(Functions { python, example, child, url })
+    }
+
+    /// Nobody answers for these functions any more.
+    pub fn stop(&mut self) {
+        self.child.kill().expect("our own child can be killed");
+        self.child.wait().expect("our own child can be waited for");
+    }
+
+    /// They are back after a stop, where they were.
+    pub fn start_again(&mut self) {
+        let port = self.url.trim_end_matches("/statefun").rsplit(':').next().and_then(|port| port.parse().ok());
+        let started = serve(&self.python, &self.example, port.expect("a port in the URL"));
+        (self.child, self.url) = started.expect("the port is still free");
     }
 
     /// The example's own `module.yaml`, with the addresses of this run: our endpoint, and any free port.
@@ -47,6 +53,35 @@ impl Drop for Functions {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A port that this test run has not used yet. It is below those that the system gives to outgoing connections, and no
+/// other test gets it, so it is still free after a stop.
+fn next_port() -> u16 {
+    static USED: AtomicU32 = AtomicU32::new(0);
+    let offset = std::process::id().wrapping_mul(97).wrapping_add(USED.fetch_add(1, Ordering::Relaxed));
+    20_000 + u16::try_from(offset % 10_000).expect("a number below 10,000")
+}
+
+/// A server process on this port and its URL; `None` when it ended at once, because somebody else has the port.
+fn serve(python: &Path, example: &Path, port: u16) -> Option<(Child, String)> {
+    let mut child = Command::new(python)
+        .arg(example.join("functions.py"))
+        .args(["--port", &port.to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| panic!("`{}` did not start: {error}", python.display()));
+    let stdout = child.stdout.take().expect("stdout was asked for above");
+    match first_line(stdout, |line| line.starts_with("ready ")) {
+        Some(line) => Some((child, line.trim_start_matches("ready ").to_owned())),
+        None => {
+            let _ = child.kill();
+            let _ = child.wait();
+            None
+        }
     }
 }
 

@@ -116,8 +116,8 @@ impl Runtime {
         self.child.wait().expect("our own child can be waited for");
     }
 
-    /// SIGTERM; the exit status, or a panic when it does not stop.
-    pub fn terminate(mut self) -> ExitStatus {
+    /// SIGTERM, which must end it with exit code 0.
+    pub fn terminate(mut self) {
         tokio::task::block_in_place(|| {
             // The standard library sends nothing but SIGKILL; every shell has `kill`.
             let sent = Command::new("sh")
@@ -125,8 +125,10 @@ impl Runtime {
                 .status()
                 .expect("a shell can be started");
             assert!(sent.success(), "SIGTERM was not sent: the runtime is gone already");
-            wait_for_exit(&mut self.child).unwrap_or_else(|| panic!("still alive {DEADLINE:?} after SIGTERM"))
-        })
+            let status =
+                wait_for_exit(&mut self.child).unwrap_or_else(|| panic!("still alive {DEADLINE:?} after SIGTERM"));
+            assert!(status.success(), "SIGTERM ended the runtime with {status}");
+        });
     }
 }
 

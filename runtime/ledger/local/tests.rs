@@ -1,0 +1,95 @@
+//! What cannot be seen through the trait: what is left on the disk, and that the log can be held against the chain.
+
+use prost::Message;
+use rocksdb::{IteratorMode, WriteBatch};
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::batch::{BATCH_HEAD, Committed};
+use super::read::families;
+use super::*;
+use crate::ledger::records::ChainRecord;
+use crate::ledger::tests::words::*;
+
+fn ledger() -> (tempfile::TempDir, LocalLedger) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let ledger = LocalLedger::open(directory.path()).expect("a new ledger");
+    (directory, ledger)
+}
+
+/// First numbers of the outbox records that are stored.
+fn stored(ledger: &LocalLedger) -> Vec<u64> {
+    let (_, queues) = families(&ledger.db);
+    let rows = ledger.db.iterator_cf(queues, IteratorMode::Start).map(|row| row.expect("it can be read"));
+    let keys = rows.filter_map(|(key, _)| keys::Key::parse(&key));
+    keys.filter_map(|key| if let keys::Key::Outbox { first, .. } = key { Some(first) } else { None }).collect()
+}
+
+/// A stored record goes when all of it is freed, and not before; nothing of a freed lane stays.
+#[test]
+fn freed_records_leave_the_disk() {
+    let (_directory, ledger) = ledger();
+    let mut hand = Hand::new();
+    let mut commit = |records: &[&str], freed| {
+        let writes = hand.publish(0, records, freed);
+        hand.commit(&ledger, writes);
+        stored(&ledger)
+    };
+    assert_eq!(commit(&["1", "2", "3"], 0), [1]);
+    assert_eq!(commit(&["4"], 0), [1, 4]);
+    assert_eq!(commit(&["5", "6"], 2), [1, 4, 5]);
+    assert_eq!(commit(&[], 3), [4, 5]);
+    assert_eq!(commit(&["7"], 5), [5, 7]);
+    assert_eq!(commit(&["8", "9"], 7), [8]);
+    assert_eq!(commit(&[], 8), [8]);
+    assert!(commit(&[], 9).is_empty());
+    assert_eq!(commit(&["10"], 0), [10]);
+    assert_eq!(commit(&["11"], 10), [11]);
+}
+
+/// An address that is used up leaves no key behind.
+#[test]
+fn what_is_over_leaves_the_disk() {
+    let (_directory, ledger) = ledger();
+    let (mut hand, of) = (Hand::new(), address("a"));
+    hand.commit(&ledger, vec![state(&of, "s", Some(value("1"))), pending(&of, 1, "x"), listed(&of, true)]);
+    hand.commit(&ledger, vec![state(&of, "s", None), finished(&of, 1), listed(&of, false)]);
+    let (values, queues) = families(&ledger.db);
+    let keys = |family| ledger.db.iterator_cf(family, IteratorMode::Start).map(|row| row.expect("it can be read").0);
+    assert_eq!(keys(values).count(), 0);
+    assert_eq!(keys(queues).collect::<Vec<_>>(), [keys::META.into(), keys::CHAIN.into()]);
+}
+
+/// The chain record of a batch: the last thing in it, behind its key, with its length in front.
+fn chain_of(batch: &[u8]) -> ChainRecord {
+    let key = [&[keys::CHAIN.len() as u8], keys::CHAIN].concat();
+    let at = batch.windows(key.len()).rposition(|bytes| bytes == key).expect("each batch has its chain") + key.len();
+    ChainRecord::decode_length_delimited(&batch[at..]).expect("it is a chain record")
+}
+
+/// Each batch in the log says how much of it is content, and its checksum; the chain is that of all of them in order.
+#[test]
+fn the_chain_is_that_of_the_log() {
+    let (directory, ledger) = ledger();
+    let mut hand = Hand::new();
+    for number in 0..20_u64 {
+        let mut writes = vec![state(&address("a"), "count", Some(value(number.to_string())))];
+        writes.extend(hand.publish(0, &["record"], number.saturating_sub(3)));
+        hand.commit(&ledger, writes);
+    }
+    let mut chain = Committed::default();
+    for update in ledger.db.get_updates_since(0).expect("the log is there") {
+        let (_, batch): (u64, WriteBatch) = update.expect("the log is whole");
+        let record = chain_of(batch.data());
+        let content = xxh3_128(&batch.data()[BATCH_HEAD..BATCH_HEAD + record.content_bytes as usize]);
+        assert_eq!(record.checkpoint, chain.checkpoint + 1);
+        assert_eq!(record.content, content.to_be_bytes());
+        chain.chain = chain.next_chain(record.checkpoint, content);
+        chain.checkpoint = record.checkpoint;
+        assert_eq!(record.chain, chain.chain.to_be_bytes());
+    }
+    assert_eq!(chain.checkpoint, 20);
+    drop(ledger);
+    let ledger = LocalLedger::open(directory.path()).expect("it is whole");
+    let writer = ledger.writer.lock().expect("nobody panicked");
+    assert_eq!((writer.committed.checkpoint, writer.committed.chain), (20, chain.chain));
+}
