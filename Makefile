@@ -58,7 +58,7 @@ clean: ## delete what was built and installed here: target/ and .cache/
 
 # Set-up, quick when there is nothing to do.
 .PHONY: setup setup-build runtime
-setup:
+setup: ## only the set-up that the others do first
 	@deploy/dev/setup
 setup-build:
 	@deploy/dev/setup build

@@ -1,7 +1,7 @@
 //! Reads request bodies within limits of size, time and memory.
 //!
 //! What comes in: a body as it arrives. What goes out: its bytes with the memory they were granted, or the limit that it
-//! broke. The grant is given back when the bytes are dropped.
+//! broke. The grant is given back when it is dropped.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,7 +49,8 @@ impl BodyBudget {
 pub struct Granted {
     /// The bytes.
     pub bytes: Bytes,
-    _memory: Option<OwnedSemaphorePermit>,
+    /// Their memory, kept as long as something of this size is.
+    pub memory: Option<OwnedSemaphorePermit>,
 }
 
 /// A body that was not read to its end.
@@ -83,7 +84,7 @@ pub(crate) async fn read(mut body: Body, limits: &BodyLimits, budget: &BodyBudge
         let chunk = match next(&mut body, limits.idle, deadline).await? {
             Some(chunk) if chunk.is_empty() => continue,
             Some(chunk) => chunk,
-            None => return Ok(Granted { bytes: bytes.freeze(), _memory: memory }),
+            None => return Ok(Granted { bytes: bytes.freeze(), memory }),
         };
         if bytes.len() + chunk.len() > limits.bytes {
             drop(chunk);

@@ -13,7 +13,7 @@ mod serve;
 #[cfg(test)]
 mod tests;
 
-pub use body::{BodyBudget, BodyError, BodyLimits};
+pub use body::{BodyBudget, BodyError, BodyLimits, Granted};
 pub use path::{InvalidEscape, decode};
 pub use problem::Problem;
 pub use serve::{ConnectionLimits, serve};

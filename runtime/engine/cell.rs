@@ -31,7 +31,7 @@ pub(crate) struct Cell {
     pub(crate) batch: usize,
     /// Invocations at the head that are sent one by one, because the batch they were in was rejected.
     pub(crate) one_by_one: usize,
-    /// Incomplete answers in a row to this batch.
+    /// Incomplete answers in a row to this batch, since it was parked last.
     pub(crate) incomplete_rounds: u32,
     pub(crate) failure: Option<Failure>,
     /// When the request in flight was made, its retries included.
@@ -46,6 +46,8 @@ pub(crate) struct Cell {
     pub(crate) accessed_dirty: bool,
     /// Sequence numbers that have run, and that a sealed checkpoint holds as pending.
     pub(crate) finished: Vec<Sequence>,
+    /// A start brought it back, and it did not come to rest since.
+    pub(crate) restored: bool,
     /// Changed since the last seal.
     pub(crate) dirty: bool,
     /// The last checkpoint that holds a change of this cell.
@@ -130,6 +132,7 @@ impl Cell {
             accessed: None,
             accessed_dirty: false,
             finished: Vec::new(),
+            restored: false,
             dirty: false,
             checkpoint: 0,
             uses: 0,
@@ -215,7 +218,6 @@ pub(crate) struct Cells {
     index: HashMap<Address, Slot, FixedState>,
     idle: VecDeque<(Slot, u64)>,
     idle_bytes: usize,
-    idle_count: usize,
     uses: u64,
 }
 
@@ -227,7 +229,6 @@ impl Cells {
             index: HashMap::with_hasher(hash),
             idle: VecDeque::new(),
             idle_bytes: 0,
-            idle_count: 0,
             uses: 0,
         }
     }
@@ -256,11 +257,6 @@ impl Cells {
         self.index.len()
     }
 
-    /// Cells with something to do.
-    pub(crate) fn busy(&self) -> usize {
-        self.len() - self.idle_count
-    }
-
     pub(crate) fn idle_bytes(&self) -> usize {
         self.idle_bytes
     }
@@ -273,7 +269,6 @@ impl Cells {
         cell.uses = uses;
         let bytes = std::mem::take(&mut cell.idle_bytes);
         self.idle_bytes -= bytes;
-        self.idle_count -= usize::from(bytes > 0);
     }
 
     /// The cell has nothing to do: it may leave when room is needed.
@@ -283,7 +278,6 @@ impl Cells {
         cell.idle_bytes = cell.bytes();
         let (bytes, uses) = (cell.idle_bytes, cell.uses);
         self.idle_bytes += bytes;
-        self.idle_count += 1;
         self.idle.push_back((slot, uses));
         if self.idle.len() > 2 * self.index.len() + 1024 {
             let slab = &self.slab;
@@ -312,7 +306,6 @@ impl Cells {
     fn remove(&mut self, slot: Slot) {
         if let Some(cell) = self.slab[slot.0 as usize].take() {
             self.idle_bytes -= cell.idle_bytes;
-            self.idle_count -= usize::from(cell.idle_bytes > 0);
             self.index.remove(&cell.address);
             self.free.push(slot.0);
         }

@@ -51,7 +51,8 @@ pub struct LaneName {
 pub struct Limits {
     /// `statefun.async.max-per-task`: calls in flight. Default 32768, as upstream.
     pub calls_in_flight: usize,
-    /// Bytes of invocations in memory at which ingresses pause. Default 256 MiB.
+    /// Bytes of invocations in memory, and of events whose key is being looked up, at which ingresses pause. Default
+    /// 256 MiB.
     pub pending_bytes: usize,
     /// Bytes of idle addresses kept in memory. Default 128 MiB.
     pub cache_bytes: usize,

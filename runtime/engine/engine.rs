@@ -111,7 +111,7 @@ impl Engine {
             Input::Freed { lane, upto, receipt } => self.freed(lane, upto, receipt),
             Input::Durable(checkpoint) => self.durable(checkpoint),
             Input::Tick => {}
-            Input::Stop => self.stopping = true,
+            Input::Stop => self.stop(),
             Input::Resume(address) => self.resume(&address),
         }
         self.deliver_delayed();
@@ -176,6 +176,11 @@ impl Engine {
         crate::function::find_endpoint(&self.config.endpoints, function).is_some()
     }
 
+    fn stop(&mut self) {
+        self.stopping = true;
+        self.stop_looking();
+    }
+
     fn loaded(&mut self, loaded: Loaded) {
         match loaded {
             Loaded::Address { address, states, pending, listed, accessed } => {
@@ -206,7 +211,7 @@ impl Engine {
         let limits = &self.config.limits;
         let room = |limit: usize| if self.paused { limit / 4 * 3 } else { limit };
         let lanes_full = self.lanes.iter().any(|lane| lane.waiting() > room(limits.lane_records as usize) as u64);
-        let full = self.pending_bytes > room(limits.pending_bytes)
+        let full = self.pending_bytes + self.idempotency.looking_bytes() > room(limits.pending_bytes)
             || self.delta.bytes() > room(limits.checkpoint_bytes * 8)
             || lanes_full;
         if full != self.paused {

@@ -110,6 +110,7 @@ impl Engine {
     /// Parks an address until `due`, or until something wakes it.
     pub(crate) fn park(&mut self, slot: Slot, due: Option<Millis>) {
         let timer = due.map(|due| self.set_timer(slot, due));
+        self.brought_back(slot);
         self.counters.parked += 1;
         let cell = &mut self.cells[slot];
         cell.phase = Phase::Parked(timer);
@@ -139,6 +140,7 @@ impl Engine {
             Phase::BackOff(timer) => Some(timer),
             Phase::Parked(timer) => {
                 cell.attempts = 0;
+                cell.incomplete_rounds = 0;
                 self.counters.parked -= 1;
                 let function = &mut self.functions[cell.function];
                 function.metrics.parked -= 1;

@@ -63,11 +63,13 @@ impl Function {
     /// Takes in what the function declared.
     ///
     /// # Errors
-    /// A [`Rejection`] when a state that is known comes with another type: answers of two versions of the function are in
-    /// play. Nothing of the list is taken in then.
+    /// A [`Rejection`] when a state that is known, or declared further up in the list, comes with another type: answers of
+    /// two versions of the function are in play. Nothing of the list is taken in then.
     pub(crate) fn register(&mut self, specs: &[StateSpec]) -> Result<Vec<StateSpec>, Rejection> {
+        let mut new: BTreeMap<Arc<str>, StateSpec> = BTreeMap::new();
         for spec in specs {
-            if let Some(known) = self.specs.get(&spec.name).filter(|known| known.typename != spec.typename) {
+            let known = self.specs.get(&spec.name).or_else(|| new.get(&spec.name));
+            if let Some(known) = known.filter(|known| known.typename != spec.typename) {
                 return Err(Rejection::new(
                     "MP3002",
                     format!(
@@ -76,10 +78,12 @@ impl Function {
                     ),
                 ));
             }
+            if known.is_none() {
+                new.insert(spec.name.clone(), spec.clone());
+            }
         }
-        let new: Vec<StateSpec> = specs.iter().filter(|spec| !self.specs.contains_key(&spec.name)).cloned().collect();
-        self.specs.extend(new.iter().map(|spec| (spec.name.clone(), spec.clone())));
-        Ok(new)
+        self.specs.extend(new.clone());
+        Ok(new.into_values().collect())
     }
 }
 

@@ -19,6 +19,8 @@ pub(crate) struct Idempotency {
     count_before: u64,
     /// Keys that are being looked up, with the events that wait for it.
     looking: BTreeMap<Box<str>, Vec<Event>>,
+    /// Bytes of these events.
+    looking_bytes: usize,
     /// Keys taken in by a checkpoint that is not durable yet.
     fresh: BTreeMap<Box<str>, Fresh>,
     forgotten_early: u64,
@@ -38,6 +40,7 @@ impl Idempotency {
             count: meta.idempotency_count,
             count_before: meta.idempotency_count_before,
             looking: BTreeMap::new(),
+            looking_bytes: 0,
             fresh: BTreeMap::new(),
             forgotten_early: 0,
         }
@@ -56,6 +59,11 @@ impl Idempotency {
         self.fresh.retain(|_, fresh| fresh.checkpoint > checkpoint);
     }
 
+    /// Bytes of the events that wait for a look-up.
+    pub(crate) fn looking_bytes(&self) -> usize {
+        self.looking_bytes
+    }
+
     pub(crate) fn forgotten_early(&self) -> u64 {
         self.forgotten_early
     }
@@ -69,6 +77,7 @@ impl Engine {
             return self.repeated(event, entry, Some(checkpoint));
         }
         let key = wanted.key.clone();
+        self.idempotency.looking_bytes += bytes(&event);
         if let Some(waiting) = self.idempotency.looking.get_mut(&key) {
             return waiting.push(event);
         }
@@ -79,13 +88,21 @@ impl Engine {
 
     pub(crate) fn idempotency_loaded(&mut self, key: &str, found: Option<IdempotencyEntry>) {
         let Some(events) = self.idempotency.looking.remove(key) else { return };
+        self.idempotency.looking_bytes -= events.iter().map(bytes).sum::<usize>();
         let found = found.filter(|entry| self.now < entry.time.saturating_add(self.config.limits.idempotency_ms));
         for event in events {
             match found {
                 Some(entry) => self.repeated(event, entry, None),
-                None if self.stopping => self.ingested(event),
                 None => self.first_with_key(event),
             }
+        }
+    }
+
+    /// The engine stops: nobody waits for a look-up any more.
+    pub(crate) fn stop_looking(&mut self) {
+        self.idempotency.looking_bytes = 0;
+        for event in std::mem::take(&mut self.idempotency.looking).into_values().flatten() {
+            self.ingested(event);
         }
     }
 
@@ -109,10 +126,10 @@ impl Engine {
         let same = event.idempotency.is_some_and(|wanted| wanted.fingerprint == entry.fingerprint);
         self.counters.repeated += u64::from(same);
         let Some(receipt) = event.receipt else { return };
-        match (same, checkpoint) {
-            (false, _) => self.answer(receipt, Answer::KeyReused),
-            (true, None) => self.answer(receipt, Answer::Repeated),
-            (true, Some(checkpoint)) => self.delta.wait_for(checkpoint, receipt, Answer::Repeated),
+        let answer = if same { Answer::Repeated } else { Answer::KeyReused };
+        match checkpoint {
+            None => self.answer(receipt, answer),
+            Some(checkpoint) => self.delta.wait_for(checkpoint, receipt, answer),
         }
     }
 
@@ -141,4 +158,11 @@ impl Engine {
         keys.began = self.now;
         self.delta.write(Write::ForgetIdempotency { generation: forgotten }, self.now);
     }
+}
+
+/// What an event that waits is counted with: its bytes and a flat sum for what surrounds them.
+fn bytes(event: &Event) -> usize {
+    const AROUND: usize = 96;
+    let key = event.idempotency.as_ref().map_or(0, |wanted| wanted.key.len());
+    AROUND + key + event.invocations.iter().map(|(_, argument)| AROUND + argument.len()).sum::<usize>()
 }

@@ -18,6 +18,8 @@ pub(crate) struct Restore {
     /// A page is on its way.
     asked: bool,
     done: bool,
+    /// Addresses that a page brought and that still have something to do.
+    busy: usize,
 }
 
 impl Engine {
@@ -117,15 +119,15 @@ impl Engine {
 
     /// The cell has nothing to do.
     pub(crate) fn rest(&mut self, slot: Slot) {
+        self.brought_back(slot);
         self.cells[slot].phase = Phase::Idle;
         self.cells.idle(slot);
     }
 
     /// Asks for the next page of addresses with pending invocations, as long as there is room to work on them.
     pub(crate) fn continue_restore(&mut self) {
-        let busy = self.cells.busy().saturating_sub(self.counters.parked);
         let window = self.config.limits.restore_window;
-        if self.restore.done || self.restore.asked || self.stopping || (self.restore.after.is_some() && busy > window) {
+        if self.restore.done || self.restore.asked || self.stopping || self.restore.busy > window {
             return;
         }
         self.restore.asked = true;
@@ -141,7 +143,19 @@ impl Engine {
             self.restore.done = true;
         }
         for address in addresses {
-            self.touch(address);
+            let slot = self.touch(address);
+            let cell = &mut self.cells[slot];
+            if !cell.restored && !matches!(cell.phase, Phase::Idle | Phase::Parked(_)) {
+                cell.restored = true;
+                self.restore.busy += 1;
+            }
+        }
+    }
+
+    /// An address that a page brought has run, or is parked: it makes room for another one.
+    pub(crate) fn brought_back(&mut self, slot: Slot) {
+        if std::mem::take(&mut self.cells[slot].restored) {
+            self.restore.busy -= 1;
         }
     }
 }

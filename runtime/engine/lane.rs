@@ -70,11 +70,12 @@ impl Engine {
             return;
         }
         let now = self.now;
-        let Some(lane) = self.lanes.get_mut(lane.0 as usize) else { return };
-        let first = upto.saturating_add(1).min(lane.durable);
-        if first > lane.first {
-            lane.first = first;
-            self.delta.changed(16, now);
+        if let Some(lane) = self.lanes.get_mut(lane.0 as usize) {
+            let first = upto.saturating_add(1).min(lane.durable);
+            if first > lane.first {
+                lane.first = first;
+                self.delta.changed(16, now);
+            }
         }
         if let Some(receipt) = receipt {
             self.delta.wait(receipt, Answer::Durable);

@@ -20,7 +20,7 @@ use millpond_engine::{Answer, EndpointConfig, Event, Limits};
 use millpond_protocol::{Address, request};
 
 use super::idempotency;
-use crate::edge::{BodyBudget, BodyError, BodyLimits, Problem, announces_too_much, discard, read};
+use crate::edge::{BodyBudget, BodyError, BodyLimits, Granted, Problem, announces_too_much, discard, read};
 use crate::handle::{EngineHandle, Readiness};
 use crate::router::{Endpoints, PathError, target, value_type};
 
@@ -144,11 +144,14 @@ impl HttpIngress {
     async fn ingest(&self, addressed: Addressed, body: Body) -> Result<Answer, Problem> {
         let Addressed { target, value_type, key } = addressed;
         let value = read(body, &self.limits.body, &self.bodies).await.map_err(|error| body_problem(&error))?;
-        let argument = request::typed_value(&value_type, &value.bytes);
+        // The argument is a copy, so the bytes go; their grant stays, for the argument.
+        let Granted { bytes: value, memory: _memory } = value;
+        let argument = request::typed_value(&value_type, &value);
         if argument.len() > self.limits.body.bytes {
             return Err(body_problem(&BodyError::TooLarge(self.limits.body.bytes)));
         }
-        let idempotency = key.map(|key| idempotency::guard(key, &target, &value_type, &value.bytes));
+        let idempotency = key.map(|key| idempotency::guard(key, &target, &value_type, &value));
+        drop(value);
         let event = Event { invocations: vec![(target, argument)], receipt: None, idempotency };
         self.engine.ingest(event).await.map_err(|_| {
             let error = "the node stopped before the event was known to be durable";

@@ -44,8 +44,9 @@ fn key_of_another_event_is_refused() {
     let mut bench = Bench::new();
     send(&mut bench, 1, "k", "a");
     send(&mut bench, 2, "k", "b");
-    assert_eq!(bench.answers, [(2, Answer::KeyReused)]);
+    assert_eq!(bench.answers, [], "a crash may still take the first event and its key away");
     bench.commit();
+    assert_eq!(bench.answers, [(1, Answer::Durable), (2, Answer::KeyReused)]);
     send(&mut bench, 3, "k", "b");
     assert_eq!(bench.answers.last(), Some(&(3, Answer::KeyReused)));
     assert_eq!(bench.engine.metrics().ingested, 1);

@@ -76,6 +76,21 @@ fn state_declared_under_two_types_is_rejected() {
     assert_eq!(states(&bench.call()).len(), 1);
 }
 
+/// One answer that declares a state under two types contradicts itself; one that says the same twice does not.
+#[test]
+fn state_declared_twice_in_one_answer() {
+    let mut bench = Bench::new();
+    bench.event(&address("f", "1"), "a");
+    bench.incomplete(vec![spec("seen"), typed_spec("seen", "number")]);
+    let view = bench.engine.view(&address("f", "1")).expect("it is in memory");
+    assert_eq!(view.failure.expect("it failed").code, "MP3002");
+    bench.tick(10);
+    assert!(bench.incomplete(vec![spec("seen"), spec("seen")]).states.is_empty());
+    bench.settle();
+    assert_eq!(bench.ledger.specs().len(), 1);
+    assert_eq!(states(&bench.call()).len(), 1);
+}
+
 /// A value of another type than the declared one is never handed out, and never lost.
 #[test]
 fn value_of_another_type_is_kept_and_not_handed_out() {

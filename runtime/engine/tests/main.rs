@@ -12,6 +12,7 @@ mod idempotency;
 mod lanes;
 mod learning;
 mod limits;
+mod liveness;
 mod messages;
 mod restart;
 mod states;

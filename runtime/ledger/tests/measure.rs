@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use millpond_engine::{Load, Write};
+use millpond_engine::{Checkpoint, Load, Write};
 use millpond_protocol::Address;
 use tempfile::TempDir;
 
@@ -52,46 +52,21 @@ fn commits() {
 
 fn measure_commits(waiting: Waiting, size: usize) {
     let (_directory, ledger) = new_ledger();
-    let number_of_addresses = number_from("MEASURE_ADDRESSES", 10_000);
-    let addresses: Vec<Address> = (0..number_of_addresses).map(|number| address(&format!("user-{number}"))).collect();
-    let (text, record) = ("v".repeat(VALUE_BYTES), "r".repeat(RECORD_BYTES));
-    let mut hand = Hand::new();
-    let (mut next, mut sequence) = (0, 0_u64);
-    let mut before: Vec<(usize, u64)> = Vec::new();
+    let mut load = Workload::new(waiting, size);
     let (mut times, mut making) = (Vec::new(), 0);
     let (written, began, cpu) = (bytes_written(), Instant::now(), cpu_of_process());
     while began.elapsed() < seconds() {
+        // Many at a time: the kernel counts a thread's time in steps of milliseconds.
         let thread = cpu_of_thread();
-        let mut writes = Vec::with_capacity(4 * size);
-        let mut now = Vec::new();
-        for _ in 0..size {
-            next = (next + 7_919) % number_of_addresses;
-            let of = &addresses[next];
-            writes.push(state(of, "seen", Some(value(&text))));
-            sequence += 1;
-            if waiting != Waiting::Nothing {
-                writes.push(pending(of, sequence, &text));
-                now.push((next, sequence));
-            }
-            if waiting == Waiting::Addresses {
-                writes.push(listed(of, true));
-            }
-        }
-        for (of, sequence) in std::mem::replace(&mut before, now) {
-            writes.push(finished(&addresses[of], sequence));
-            if waiting == Waiting::Addresses {
-                writes.push(listed(&addresses[of], false));
-            }
-        }
-        let freed = hand.stand[0].1.saturating_sub(1);
-        writes.extend(hand.publish(0, &vec![record.as_str(); size], freed));
-        let checkpoint = hand.seal(writes);
+        let checkpoints: Vec<Checkpoint> = (0..100_000 / size).map(|_| load.checkpoint()).collect();
         making += cpu_of_thread() - thread;
-        let one = Instant::now();
-        ledger.commit(&checkpoint, &hand.lanes).expect("it is in order");
-        times.push(one.elapsed());
+        for checkpoint in &checkpoints {
+            let one = Instant::now();
+            ledger.commit(checkpoint, &load.hand.lanes).expect("it is in order");
+            times.push(one.elapsed());
+        }
         let thread = cpu_of_thread();
-        drop(checkpoint);
+        drop(checkpoints);
         making += cpu_of_thread() - thread;
     }
     let invocations = (times.len() * size) as f64;
@@ -107,6 +82,64 @@ fn measure_commits(waiting: Waiting, size: usize) {
         percentile(99),
         (bytes_written() - written) as f64 / invocations,
     );
+}
+
+/// Makes checkpoints of invocations: a state value and an outbox record each.
+struct Workload {
+    waiting: Waiting,
+    size: usize,
+    addresses: Vec<Address>,
+    hand: Hand,
+    next: usize,
+    sequence: u64,
+    /// What the checkpoint before left waiting.
+    before: Vec<(usize, u64)>,
+    text: String,
+    record: String,
+}
+
+impl Workload {
+    fn new(waiting: Waiting, size: usize) -> Workload {
+        let addresses = 0..number_from("MEASURE_ADDRESSES", 10_000);
+        Workload {
+            waiting,
+            size,
+            addresses: addresses.map(|number| address(&format!("user-{number}"))).collect(),
+            hand: Hand::new(),
+            next: 0,
+            sequence: 0,
+            before: Vec::new(),
+            text: "v".repeat(VALUE_BYTES),
+            record: "r".repeat(RECORD_BYTES),
+        }
+    }
+
+    fn checkpoint(&mut self) -> Checkpoint {
+        let mut writes = Vec::with_capacity(5 * self.size);
+        let mut now = Vec::new();
+        for _ in 0..self.size {
+            self.next = (self.next + 7_919) % self.addresses.len();
+            self.sequence += 1;
+            let of = &self.addresses[self.next];
+            writes.push(state(of, "seen", Some(value(&self.text))));
+            if self.waiting != Waiting::Nothing {
+                writes.push(pending(of, self.sequence, &self.text));
+                now.push((self.next, self.sequence));
+            }
+            if self.waiting == Waiting::Addresses {
+                writes.push(listed(of, true));
+            }
+        }
+        for (of, sequence) in std::mem::replace(&mut self.before, now) {
+            writes.push(finished(&self.addresses[of], sequence));
+            if self.waiting == Waiting::Addresses {
+                writes.push(listed(&self.addresses[of], false));
+            }
+        }
+        let freed = self.hand.stand[0].1.saturating_sub(1);
+        writes.extend(self.hand.publish(0, &vec![self.record.as_str(); self.size], freed));
+        self.hand.seal(writes)
+    }
 }
 
 #[test]

@@ -1,0 +1,73 @@
+//! Nobody waits for ever: producers get their answer, addresses their turn, and a start brings everything back.
+
+use millpond_engine::{Answer, Effects, Input, LaneId, Limits, Receipt};
+
+use crate::bench::{Bench, CALL_MS, address, arguments, event, keyed, spec, waiting};
+
+/// A start brings back what was pending although new events keep more addresses busy than its window holds.
+#[test]
+fn restore_goes_on_while_others_are_busy() {
+    let mut bench = Bench::with(Limits { restore_window: 2, ..Limits::default() });
+    for id in 0..10 {
+        bench.event(&address("f", &id.to_string()), "old");
+    }
+    bench.settle();
+    let mut bench = bench.crash();
+    bench.event(&address("g", "gate"), "open");
+    let open = bench.calls.pop().expect("the gate of `g`");
+    bench.reply(&open, Effects::default());
+    for id in 0..10 {
+        bench.event(&address("g", &id.to_string()), "slow");
+    }
+    let mut restored = Vec::new();
+    while let Some(place) = bench.calls.iter().position(|call| call.target.function.name() == "f") {
+        let call = bench.calls.remove(place);
+        bench.reply(&call, Effects::default());
+        restored.push(call.target.id.to_string());
+    }
+    restored.sort();
+    restored.dedup();
+    assert_eq!(restored.len(), 10, "nobody answered the ten slow calls of `g`");
+}
+
+/// Rounds of incomplete answers are limited per budget: a parked address may learn again when its turn comes.
+#[test]
+fn parked_address_may_learn_again() {
+    let mut bench = Bench::with(Limits { incomplete_rounds: 2, ..Limits::default() });
+    bench.event(&address("f", "1"), "a");
+    for round in 0..3 {
+        bench.now += CALL_MS;
+        bench.incomplete(vec![spec(&format!("s{round}"))]);
+    }
+    while bench.parked().is_empty() {
+        bench.tick(CALL_MS);
+        bench.incomplete(vec![spec("more")]);
+    }
+    bench.tick(bench.config.limits.parked_ms);
+    // The function was mended meanwhile; it declares one state more and then answers.
+    bench.incomplete(vec![spec("mended")]);
+    assert_eq!(arguments(&bench.complete(Effects::default())), ["a"]);
+}
+
+/// A stop answers producers whose key is still being looked up; nothing comes behind `Stopped`.
+#[test]
+fn stop_answers_those_who_wait_for_a_look_up() {
+    let mut bench = Bench::new();
+    bench.loads_held = Some(Vec::new());
+    bench.tell(Input::Ingested(waiting(1, keyed("k", event(&address("f", "1"), "a")))));
+    bench.tell(Input::Stop);
+    assert_eq!(bench.answers, [(1, Answer::Stopping)]);
+    assert!(bench.stopped);
+    bench.release_loads();
+    assert_eq!(bench.answers.len(), 1);
+    assert_eq!(bench.engine.metrics().ingested, 0);
+}
+
+/// Freeing records of a lane that does not exist frees nothing, and says so like any other.
+#[test]
+fn unknown_lane_is_freed_of_nothing() {
+    let mut bench = Bench::new();
+    bench.tell(Input::Freed { lane: LaneId(99), upto: 5, receipt: Some(Receipt(1)) });
+    bench.commit();
+    assert_eq!(bench.answers, [(1, Answer::Durable)]);
+}
