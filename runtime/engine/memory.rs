@@ -156,12 +156,13 @@ impl MemoryLedger {
 
     fn address(&self, address: &Address) -> Loaded {
         let cell = self.cells.get(&Place::new(address.clone())).cloned().unwrap_or_default();
+        let accessed = cell.accessed.filter(|_| !cell.states.is_empty());
         Loaded::Address {
             address: address.clone(),
             states: cell.states.into_iter().collect(),
             pending: cell.pending.into_iter().collect(),
             listed: cell.listed,
-            accessed: cell.accessed,
+            accessed,
         }
     }
 
