@@ -12,7 +12,7 @@ use crate::engine::Engine;
 use crate::function::Function;
 use crate::{
     CallFailure, CallId, DelayedEffect, DelayedMessage, Effects, FailureKind, Invocation, Limits, Message, Mutation,
-    Notice, Rejection, Reply, StateSpec, StateValue, Write,
+    Notice, Rejection, Reply, Sequence, StateSpec, StateValue, Write,
 };
 
 impl Engine {
@@ -167,8 +167,13 @@ impl Engine {
                 cell.finished.push(pending.sequence);
             }
         }
+        let first = cell.mailbox.front().map_or(Sequence::MAX, |pending| pending.sequence);
+        let brought_back = cell.restored.is_some_and(|end| first >= end);
         self.pending_bytes -= bytes;
         self.functions[cell.function].metrics.backlog -= ran as u64;
+        if brought_back {
+            self.brought_back(slot);
+        }
     }
 
     fn mutate(&mut self, slot: Slot, mutation: Mutation) {

@@ -46,8 +46,8 @@ pub(crate) struct Cell {
     pub(crate) accessed_dirty: bool,
     /// Sequence numbers that have run, and that a sealed checkpoint holds as pending.
     pub(crate) finished: Vec<Sequence>,
-    /// A start brought it back, and it did not come to rest since.
-    pub(crate) restored: bool,
+    /// A start brought it back: what has a lower number than this was pending then, and did not all run yet.
+    pub(crate) restored: Option<Sequence>,
     /// Changed since the last seal.
     pub(crate) dirty: bool,
     /// The last checkpoint that holds a change of this cell.
@@ -132,7 +132,7 @@ impl Cell {
             accessed: None,
             accessed_dirty: false,
             finished: Vec::new(),
-            restored: false,
+            restored: None,
             dirty: false,
             checkpoint: 0,
             uses: 0,

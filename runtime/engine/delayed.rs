@@ -185,8 +185,11 @@ impl Engine {
         }
     }
 
-    pub(crate) fn delayed_loaded(&mut self, messages: Vec<(Millis, Sequence, DelayedMessage)>, more: bool) {
-        let Some(after) = self.delayed.reading.take() else { return };
+    pub(crate) fn delayed_loaded(&mut self, after: Due, messages: Vec<(Millis, Sequence, DelayedMessage)>, more: bool) {
+        if self.delayed.reading != Some(after) {
+            return;
+        }
+        self.delayed.reading = None;
         // When the horizon went back meanwhile the page does not join it, and is read again.
         if self.delayed.horizon == after {
             self.delayed.horizon = match messages.last() {

@@ -187,7 +187,7 @@ impl Engine {
                 self.address_loaded(&address, states, pending, listed, accessed);
             }
             Loaded::Pending { addresses, more } => self.pending_loaded(addresses, more),
-            Loaded::Delayed { messages, more } => self.delayed_loaded(messages, more),
+            Loaded::Delayed { after, messages, more } => self.delayed_loaded(after, messages, more),
             Loaded::Tokens { call, found } => self.tokens_loaded(call, &found),
             Loaded::Idempotency { key, found } => self.idempotency_loaded(&key, found),
         }
@@ -208,6 +208,9 @@ impl Engine {
     /// Ingresses pause when invocations, a lane or the changes of the next checkpoint outgrow their limits, and go on when
     /// a quarter of the room is free again.
     fn apply_back_pressure(&mut self) {
+        if self.stopped {
+            return;
+        }
         let limits = &self.config.limits;
         let room = |limit: usize| if self.paused { limit / 4 * 3 } else { limit };
         let lanes_full = self.lanes.iter().any(|lane| lane.waiting() > room(limits.lane_records as usize) as u64);

@@ -18,7 +18,7 @@ pub(crate) struct Restore {
     /// A page is on its way.
     asked: bool,
     done: bool,
-    /// Addresses that a page brought and that still have something to do.
+    /// Addresses that a page brought and that still have to run what was pending.
     busy: usize,
 }
 
@@ -145,8 +145,8 @@ impl Engine {
         for address in addresses {
             let slot = self.touch(address);
             let cell = &mut self.cells[slot];
-            if !cell.restored && !matches!(cell.phase, Phase::Idle | Phase::Parked(_)) {
-                cell.restored = true;
+            if cell.restored.is_none() && !matches!(cell.phase, Phase::Idle | Phase::Parked(_)) {
+                cell.restored = Some(self.next_sequence);
                 self.restore.busy += 1;
             }
         }
@@ -154,7 +154,7 @@ impl Engine {
 
     /// An address that a page brought has run, or is parked: it makes room for another one.
     pub(crate) fn brought_back(&mut self, slot: Slot) {
-        if std::mem::take(&mut self.cells[slot].restored) {
+        if self.cells[slot].restored.take().is_some() {
             self.restore.busy -= 1;
         }
     }

@@ -38,9 +38,12 @@
 //! `accept.rs`, `place.rs` and `memory.rs` are no part of the engine: they are what its ledgers share.
 //!
 //! # Deliberately not here yet
-//! Mailboxes that outgrow memory stay in it: ingresses and delayed messages pause, messages between functions do not. A
-//! value that expired is removed when its address is called next, not before. What a function rejects for good stays parked
-//! at the head of its address.
+//! - A value that expired is removed when its address is called next, not before.
+//! - `maxNumBatchRequests`: it is in [`EndpointConfig`] and has no effect yet.
+//! - Spilling: what waits for a parked address stays in memory and counts towards [`Limits::pending_bytes`]. With enough of
+//!   it ingresses and delayed messages pause until an endpoint is back or somebody resumes; without an endpoint that is the next start.
+//! - A clock of its own: while the driver's time is behind the highest one seen, nothing falls due (retries, parking, age
+//!   of a checkpoint; what waits for a checkpoint does not wait for that). A driver should count on from there.
 
 mod accept;
 mod apply;

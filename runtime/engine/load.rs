@@ -74,6 +74,8 @@ pub enum Loaded {
     },
     /// To [`Load::Delayed`].
     Delayed {
+        /// The place that was named.
+        after: (Millis, Sequence),
         /// The page: due time, sequence number, message.
         messages: Vec<(Millis, Sequence, DelayedMessage)>,
         /// False when there are no more.

@@ -169,7 +169,7 @@ impl MemoryLedger {
     fn delayed(&self, after: (Millis, Sequence), limit: usize) -> Loaded {
         let mut rows = self.delayed.range((Bound::Excluded(after), Bound::Unbounded));
         let messages = rows.by_ref().take(limit).map(|(due, message)| (due.0, due.1, message.clone())).collect();
-        Loaded::Delayed { messages, more: rows.next().is_some() }
+        Loaded::Delayed { after, messages, more: rows.next().is_some() }
     }
 
     /// Delayed messages that wait, and tokens that stand for one.

@@ -10,7 +10,8 @@ use crate::{CallId, Checkpoint, FailureKind, LaneId, Load, Millis, Receipt};
 /// One thing to be done.
 #[derive(Debug, Clone)]
 pub enum Output {
-    /// Read from the ledger, then say [`Input::Loaded`](crate::Input::Loaded).
+    /// Read from the ledger, then say [`Input::Loaded`](crate::Input::Loaded), exactly once: an answer that comes again
+    /// much later may be older than what is durable then, and nothing in it tells.
     Load(Load),
     /// Call a function, then say [`Input::Reply`](crate::Input::Reply) or
     /// [`Input::CallFailed`](crate::Input::CallFailed), exactly one of them.

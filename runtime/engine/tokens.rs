@@ -23,7 +23,7 @@ pub(crate) struct Tokens {
     fresh: BTreeMap<Name, ()>,
     /// Answers that wait for the ledger.
     waiting: BTreeMap<CallId, Waiting>,
-    /// How many of them ask for a name.
+    /// How many of them need a name: it is not forgotten meanwhile.
     asked: BTreeMap<Name, usize>,
 }
 
@@ -77,19 +77,20 @@ impl Engine {
             .map(token)
             .filter(|token| !token.is_empty())
             .map(|token| (id.clone(), Arc::from(token)))
-            .filter(|name| !self.tokens.known.contains_key(name))
             .collect();
         names.sort();
         names.dedup();
-        if names.is_empty() {
+        let unknown: Vec<Arc<str>> =
+            names.iter().filter(|name| !self.tokens.known.contains_key(name)).map(|(_, token)| token.clone()).collect();
+        if unknown.is_empty() {
             return Some(effects);
         }
+        // Those that are known now must not be forgotten until the answer is applied, either.
         for name in &names {
             *self.tokens.asked.entry(name.clone()).or_default() += 1;
         }
-        let tokens = names.iter().map(|(_, token)| token.clone()).collect();
         self.tokens.waiting.insert(call, Waiting { names, effects });
-        self.load(Load::Tokens { id: id.clone(), tokens, call });
+        self.load(Load::Tokens { id: id.clone(), tokens: unknown, call });
         None
     }
 

@@ -15,6 +15,8 @@ pub(crate) struct Producer {
     /// Events to be sent again with the key that they were sent with.
     again: Vec<u64>,
     keyed: BTreeSet<u64>,
+    /// Events that were sent under the key of another one, which was sent before.
+    forged: BTreeMap<Receipt, u64>,
     /// Events that were answered: they count exactly once.
     pub(crate) confirmed: BTreeSet<u64>,
     /// Events without a key whose answer a crash took: they count once or not at all.
@@ -27,7 +29,7 @@ impl Producer {
         let root = match self.again.pop() {
             Some(root) => root,
             None => {
-                let root = *scenario.roots.get(self.next)?;
+                let root = *scenario.events.keys().nth(self.next)?;
                 self.next += 1;
                 if random.u32(0..1000) < scenario.faults.key_share {
                     self.keyed.insert(root);
@@ -35,14 +37,40 @@ impl Producer {
                 root
             }
         };
-        let receipt = Receipt(self.next_receipt);
-        self.next_receipt += 1;
+        let receipt = self.receipt();
         self.waiting.insert(receipt, root);
-        let idempotency = self.keyed.contains(&root).then(|| IdempotencyKey {
-            key: format!("event-{root}").into(),
-            fingerprint: u128::from(root).to_be_bytes(),
-        });
-        Some(Event { invocations: vec![(scenario.target(root), argument(root))], receipt: Some(receipt), idempotency })
+        let idempotency = self.keyed.contains(&root).then(|| key(root, root));
+        let invocations = scenario.events[&root].iter().map(|node| (scenario.target(*node), argument(*node))).collect();
+        Some(Event { invocations, receipt: Some(receipt), idempotency })
+    }
+
+    fn receipt(&mut self) -> Receipt {
+        self.next_receipt += 1;
+        Receipt(self.next_receipt)
+    }
+
+    /// Another event under the key of one that was sent already: it must never take effect.
+    pub(crate) fn forge(&mut self, scenario: &Scenario, random: &mut fastrand::Rng) -> Option<Event> {
+        let sent: Vec<u64> = self.waiting.values().chain(&self.confirmed).copied().collect();
+        let keyed: Vec<u64> = sent.into_iter().filter(|root| self.keyed.contains(root)).collect();
+        let root = *keyed.get(random.usize(0..keyed.len().max(1)))?;
+        let receipt = self.receipt();
+        self.forged.insert(receipt, root);
+        let invocations = vec![(scenario.target(root), argument(root))];
+        Some(Event { invocations, receipt: Some(receipt), idempotency: Some(key(root, u64::MAX)) })
+    }
+
+    /// The event that this answer makes a claim of: it is durable, or its key is.
+    pub(crate) fn claim(&self, receipt: Receipt, answer: Answer) -> Option<u64> {
+        match answer {
+            Answer::Stopping => None,
+            _ => self.waiting.get(&receipt).or_else(|| self.forged.get(&receipt)).copied(),
+        }
+    }
+
+    /// How many wait for an answer.
+    pub(crate) fn waits(&self) -> usize {
+        self.waiting.len() + self.forged.len()
     }
 
     /// Sends an event that waits for its answer once more, under its key: an impatient client.
@@ -55,7 +83,13 @@ impl Producer {
 
     /// The engine answered.
     pub(crate) fn answered(&mut self, receipt: Receipt, answer: Answer) -> Result<(), String> {
-        let Some(root) = self.waiting.remove(&receipt) else { return Ok(()) };
+        if let Some(root) = self.forged.remove(&receipt) {
+            return match answer {
+                Answer::KeyReused | Answer::Stopping => Ok(()),
+                _ => Err(format!("another event under the key of event {root} was answered {answer:?}")),
+            };
+        }
+        let Some(root) = self.waiting.remove(&receipt) else { return Err(format!("{receipt:?} was answered twice")) };
         match answer {
             Answer::Durable | Answer::Repeated => {
                 self.confirmed.insert(root);
@@ -71,6 +105,7 @@ impl Producer {
 
     /// The process is gone, and with it all answers.
     pub(crate) fn crashed(&mut self) {
+        self.forged.clear();
         for (_, root) in std::mem::take(&mut self.waiting) {
             match self.keyed.contains(&root) {
                 true => self.again.push(root),
@@ -83,6 +118,10 @@ impl Producer {
 
     /// True when every event was sent and answered, or lost with a crash.
     pub(crate) fn done(&self, scenario: &Scenario) -> bool {
-        self.next == scenario.roots.len() && self.waiting.is_empty() && self.again.is_empty()
+        self.next == scenario.events.len() && self.waits() == 0 && self.again.is_empty()
     }
+}
+
+fn key(root: u64, content: u64) -> IdempotencyKey {
+    IdempotencyKey { key: format!("event-{root}").into(), fingerprint: u128::from(content).to_be_bytes() }
 }

@@ -8,14 +8,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use millpond_engine::{
-    Call, CallFailure, CallId, Checkpoint, Engine, FailureKind, Input, LaneId, Load, Loaded, MemoryLedger, Millis,
-    Output,
+    Answer, Call, CallFailure, CallId, Checkpoint, Engine, FailureKind, Input, LaneId, Load, Loaded, MemoryLedger,
+    Millis, Output, Receipt,
 };
+use millpond_protocol::Address;
 
 use crate::function;
 use crate::oracle::Oracle;
 use crate::producer::Producer;
-use crate::scenario::{Faults, Scenario};
+use crate::scenario::{Faults, Scenario, argument};
 
 /// What a run did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct Report {
     pub steps: u64,
     /// Crashes survived.
     pub crashes: u64,
+    /// Stops that ended.
+    pub stops: u64,
     /// Calls to functions.
     pub calls: u64,
     /// Checkpoints committed.
@@ -40,6 +43,7 @@ enum Happening {
     Load(Load),
     Serve(Box<Call>),
     Say(Box<Input>),
+    Answer(Receipt, Answer),
     Produce,
     Tick,
 }
@@ -48,6 +52,8 @@ struct World {
     scenario: Scenario,
     random: fastrand::Rng,
     ledger: MemoryLedger,
+    /// The ledger as it was when the engine was told last that a checkpoint is durable: as old as a load may be.
+    told: MemoryLedger,
     engine: Engine,
     producer: Producer,
     oracle: Oracle,
@@ -56,13 +62,28 @@ struct World {
     now: Millis,
     paused: bool,
     healing: bool,
+    stopping: bool,
+    stopped: bool,
+    /// Calls that the engine waits for.
+    flying: BTreeMap<CallId, Address>,
+    /// When a request carried a value that lives on with each request, by address: ever, and since the last start.
+    touched: BTreeMap<Address, (Millis, Option<Millis>)>,
+    /// Until when each endpoint cannot be reached.
+    down: Vec<Millis>,
+    /// Readers that wait: their lane, and what they freed.
+    frees: BTreeMap<Receipt, (u32, u64)>,
+    next_free: u64,
+    trace: bool,
     /// The one tick that is asked for.
     tick: Option<(Millis, u64)>,
     report: Report,
 }
 
-/// Steps after which a run that does not drain is stuck.
-const STEPS_MAX: u64 = 400_000;
+/// A time so far away that the clock does not get there.
+const NEVER: Millis = 1 << 45;
+
+/// Steps after which a run that does not drain is stuck: ten times what the longest of 2,000 seeds takes.
+const STEPS_MAX: u64 = 30_000;
 
 /// Runs one seed to its end.
 ///
@@ -72,10 +93,12 @@ pub fn run(seed: u64) -> Result<Report, String> {
     let mut random = fastrand::Rng::with_seed(seed);
     let scenario = Scenario::new(&mut random);
     let ledger = MemoryLedger::default();
-    let engine = Engine::new(scenario.config.clone(), &ledger.restore());
+    let engine = Engine::new(scenario.config(false), &ledger.restore());
     let mut world = World {
+        down: vec![0; scenario.config.endpoints.len()],
         scenario,
         random,
+        told: ledger.clone(),
         ledger,
         engine,
         producer: Producer::default(),
@@ -85,6 +108,13 @@ pub fn run(seed: u64) -> Result<Report, String> {
         now: 1_000_000,
         paused: false,
         healing: false,
+        stopping: false,
+        stopped: false,
+        flying: BTreeMap::new(),
+        touched: BTreeMap::new(),
+        frees: BTreeMap::new(),
+        next_free: 1 << 40,
+        trace: std::env::var_os("MILLPOND_SIM_TRACE").is_some(),
         tick: None,
         report: Report::default(),
     };
@@ -101,11 +131,11 @@ impl World {
                 return Err(format!("nothing drains any more: {:?}", self.engine.metrics()));
             }
             if !self.healing && self.report.steps > u64::from(self.scenario.faulty_steps) {
-                self.healing = true;
-                self.scenario.faults = Faults { key_share: 1000, free: 1000, ..Faults::default() };
+                self.heal()?;
             }
             self.step()?;
         }
+        self.at_rest()?;
         self.read_lanes()?;
         let logs = self.logs()?;
         self.report.effects = logs.iter().map(Vec::len).sum::<usize>() as u64;
@@ -113,9 +143,34 @@ impl World {
         Ok(self.report)
     }
 
+    /// No faults from here on. An endpoint that was missing needs a new start.
+    fn heal(&mut self) -> Result<(), String> {
+        self.healing = true;
+        self.scenario.faults = Faults { key_share: 1000, free: 1000, ..Faults::default() };
+        self.down.fill(0);
+        if self.scenario.late_endpoint { self.crash() } else { Ok(()) }
+    }
+
+    /// Nothing is left behind in memory when there is nothing to do.
+    fn at_rest(&self) -> Result<(), String> {
+        let metrics = self.engine.metrics();
+        let backlog: u64 = metrics.functions.values().map(|function| function.backlog + function.in_flight).sum();
+        let (delayed, tokens) = self.ledger.waiting();
+        let left =
+            metrics.pending_bytes + metrics.calls_in_flight + metrics.parked + metrics.delayed + backlog as usize;
+        match left + delayed + tokens {
+            0 => Ok(()),
+            _ => Err(format!("everything is done, but the engine says {metrics:?}")),
+        }
+    }
+
     /// Healed, and nothing left that could still happen.
     fn finished(&self) -> bool {
-        self.healing && self.producer.done(&self.scenario) && self.queue.is_empty() && self.engine.wake_at().is_none()
+        self.healing
+            && !self.stopping
+            && self.producer.done(&self.scenario)
+            && self.queue.is_empty()
+            && self.engine.wake_at().is_none()
     }
 
     fn step(&mut self) -> Result<(), String> {
@@ -125,24 +180,46 @@ impl World {
         if self.chance(self.scenario.faults.clock_jump) {
             self.now += self.random.u64(0..100_000);
         }
+        if !self.stopping && self.chance(self.scenario.faults.stop) {
+            self.stopping = true;
+            return self.tell(Input::Stop);
+        }
+        if self.chance(self.scenario.faults.outage) {
+            let endpoint = self.random.usize(0..self.down.len());
+            let long = self.random.u32(0..4) == 0;
+            self.down[endpoint] = if long { Millis::MAX } else { self.now + self.random.u64(0..60_000) };
+        }
+        if self.chance(self.scenario.faults.resume) {
+            let address = self.random.usize(0..self.scenario.addresses.len());
+            return self.tell(Input::Resume(self.scenario.addresses[address].clone()));
+        }
+        // What is cancelled has a time that never comes: whoever cancels it may wait for the end of faults.
+        if self.queue.keys().next().is_some_and(|(time, _)| *time > self.now + NEVER) {
+            return Ok(());
+        }
         let Some((time, happening)) = self.queue.pop_first().map(|((time, _), happening)| (time, happening)) else {
             return Ok(());
         };
         self.now = self.now.max(time);
         match happening {
             Happening::Commit(checkpoint) => self.commit(&checkpoint)?,
-            Happening::Durable(number) => self.tell(Input::Durable(number))?,
-            Happening::Load(load) => {
-                let loaded = self.ledger.load(&load);
-                let repeated = self.chance(self.scenario.faults.reply_repeated).then(|| loaded.clone());
-                self.tell(Input::Loaded(loaded))?;
-                if let Some(Loaded::Address { .. }) = repeated {
-                    // An answer that comes twice finds nobody who waits for it.
-                    repeated.map_or(Ok(()), |loaded| self.tell(Input::Loaded(loaded)))?;
+            Happening::Durable(number) => {
+                self.told = self.ledger.clone();
+                self.tell(Input::Durable(number))?;
+                if self.chance(self.scenario.faults.reply_repeated) {
+                    self.tell(Input::Durable(number))?;
                 }
             }
+            Happening::Load(load) => {
+                let loaded = self.ledger.load(&load);
+                self.loaded(loaded)?;
+            }
             Happening::Serve(call) => self.serve(&call)?,
-            Happening::Say(input) => self.tell(*input)?,
+            Happening::Say(input) => match *input {
+                Input::Loaded(loaded) => self.loaded(loaded)?,
+                input => self.tell(input)?,
+            },
+            Happening::Answer(receipt, answer) => self.producer.answered(receipt, answer)?,
             Happening::Produce => self.produce()?,
             Happening::Tick => {
                 self.tick = None;
@@ -150,6 +227,13 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Tells what was loaded; told twice it finds nobody who waits for it.
+    fn loaded(&mut self, loaded: Loaded) -> Result<(), String> {
+        let repeated = self.chance(self.scenario.faults.reply_repeated).then(|| loaded.clone());
+        self.tell(Input::Loaded(loaded))?;
+        repeated.map_or(Ok(()), |loaded| self.tell(Input::Loaded(loaded)))
     }
 
     fn commit(&mut self, checkpoint: &Checkpoint) -> Result<(), String> {
@@ -166,10 +250,18 @@ impl World {
         let faults = self.scenario.faults.clone();
         let reply = function::run(&self.scenario, call)?;
         let delay = self.random.u64(0..50);
-        if call.invocations.len() > 1 && self.chance(faults.batch_rejected) || self.chance(faults.reply_rejected) {
-            self.say(delay, failed(call.id, FailureKind::Rejected));
+        let after = self.chance(faults.retry_after).then(|| self.random.u64(0..10_000));
+        let mut nodes = call.invocations.iter().map(|(_, argument)| crate::scenario::number(argument));
+        let poisoned = !self.healing && nodes.any(|node| self.scenario.node(node).poison);
+        if self.now < self.down[call.endpoint] {
+            self.say(delay, failed(call.id, FailureKind::Unreachable, after));
+        } else if poisoned
+            || call.invocations.len() > 1 && self.chance(faults.batch_rejected)
+            || self.chance(faults.reply_rejected)
+        {
+            self.say(delay, failed(call.id, FailureKind::Rejected, after));
         } else if self.chance(faults.reply_lost) {
-            self.say(delay, failed(call.id, FailureKind::Unreachable));
+            self.say(delay, failed(call.id, FailureKind::Unreachable, after));
             let late = self.random.u64(0..500);
             self.say(delay + late, Input::Reply { call: call.id, reply });
         } else {
@@ -187,12 +279,18 @@ impl World {
             if self.chance(100) {
                 self.producer.repeat(&mut self.random);
             }
+            if self.chance(50)
+                && let Some(event) = self.producer.forge(&self.scenario, &mut self.random)
+            {
+                self.tell(Input::Ingested(event))?;
+            }
             if let Some(event) = self.producer.event(&self.scenario, &mut self.random) {
                 self.tell(Input::Ingested(event))?;
             }
         }
         if !self.producer.done(&self.scenario) {
-            let delay = self.random.u64(0..30);
+            // Who is told to pause looks again now and then only: a clock that was set back may hold up retries for long.
+            let delay = self.random.u64(0..if self.paused { 5_000 } else { 30 });
             self.after(delay, Happening::Produce);
         }
         if self.chance(self.scenario.faults.free) {
@@ -206,8 +304,15 @@ impl World {
     fn free(&mut self) -> Result<(), String> {
         let lane = self.random.usize(0..self.scenario.config.lanes.len());
         let (first, next) = self.ledger.lane(&self.scenario.config.lanes[lane]);
-        let upto = self.random.u64(first - 1..next);
-        self.tell(Input::Freed { lane: LaneId(lane as u32), upto, receipt: None })
+        let upto = self.random.u64(first - 1..next + 3);
+        let receipt = self.random.bool().then_some(Receipt(self.next_free));
+        if let Some(receipt) = receipt {
+            self.next_free += 1;
+            // Only what the engine knows to be durable can be freed.
+            let (_, known) = self.told.lane(&self.scenario.config.lanes[lane]);
+            self.frees.insert(receipt, (lane as u32, upto.min(known - 1)));
+        }
+        self.tell(Input::Freed { lane: LaneId(lane as u32), upto, receipt })
     }
 
     /// A reader looks at all lanes.
@@ -231,41 +336,99 @@ impl World {
                 self.ledger.commit(&checkpoint, &self.scenario.config.lanes).map_err(|refused| refused.to_string())?;
             }
         }
+        self.producer.crashed();
+        self.start()
+    }
+
+    /// The engine said that it stopped: everybody has an answer, and everything is durable.
+    fn ended(&mut self) -> Result<(), String> {
+        self.report.stops += 1;
+        for happening in std::mem::take(&mut self.queue).into_values() {
+            match happening {
+                Happening::Answer(receipt, answer) => self.producer.answered(receipt, answer)?,
+                Happening::Commit(_) | Happening::Durable(_) => {
+                    return Err("the engine stopped before its last checkpoint was durable".to_owned());
+                }
+                _ => {}
+            }
+        }
+        if self.producer.waits() + self.frees.len() > 0 {
+            return Err(format!("the engine stopped, but {} wait for an answer", self.producer.waits()));
+        }
+        self.start()
+    }
+
+    /// A new process over what the ledger has.
+    fn start(&mut self) -> Result<(), String> {
+        self.queue.clear();
         self.tick = None;
         self.paused = false;
-        self.producer.crashed();
+        self.stopping = false;
+        self.stopped = false;
+        self.flying.clear();
+        self.touched.values_mut().for_each(|(_, here)| *here = None);
+        self.frees.clear();
         if self.random.bool() {
             self.now -= self.random.u64(0..self.now / 2); // The clock was set back.
         }
-        self.engine = Engine::new(self.scenario.config.clone(), &self.ledger.restore());
+        let restored = self.ledger.restore();
+        self.told = self.ledger.clone();
+        self.engine = Engine::new(self.scenario.config(self.healing), &restored);
         self.after(0, Happening::Produce);
         self.drain()
     }
 
-    fn tell(&mut self, input: Input) -> Result<(), String> {
+    fn tell(&mut self, mut input: Input) -> Result<(), String> {
+        if let Input::Reply { reply, .. } = &mut input {
+            function::put_time(reply, self.now.max(self.engine.now()));
+        }
         self.trace(&format!("{} {input:?}", self.now));
+        if let Input::Reply { call, .. } | Input::CallFailed { call, .. } = &input {
+            self.flying.remove(call);
+        }
         self.engine.handle(self.now, input);
-        self.drain()
+        self.drain()?;
+        if self.stopped { self.ended() } else { Ok(()) }
     }
 
     /// Carries out everything that the engine asks for.
     fn drain(&mut self) -> Result<(), String> {
         while let Some(output) = self.engine.poll() {
             self.trace(&format!("{output:?}"));
+            if self.stopped {
+                return Err(format!("behind `Stopped` came {output:?}"));
+            }
             match output {
                 Output::Load(load) => {
                     let delay = self.delay(self.scenario.faults.load_slow);
-                    self.after(delay, Happening::Load(load));
+                    // The answer may be as old as the question, or as new as the moment in which it is given.
+                    let happening = match self.random.u32(0..4) {
+                        0 => Happening::Say(Box::new(Input::Loaded(self.told.load(&load)))),
+                        1 => Happening::Say(Box::new(Input::Loaded(self.ledger.load(&load)))),
+                        _ => Happening::Load(load),
+                    };
+                    self.after(delay, happening);
                 }
                 Output::Call(call) => {
+                    if self.flying.values().any(|target| *target == call.target) {
+                        return Err(format!("{} has two calls in flight", call.target));
+                    }
+                    self.flying.insert(call.id, call.target.clone());
+                    if self.flying.len() > self.scenario.config.limits.calls_in_flight {
+                        return Err(format!("{} calls are in flight", self.flying.len()));
+                    }
+                    self.check_expiry(&call)?;
                     let delay = self.random.u64(0..20);
                     self.after(delay, Happening::Serve(call));
                 }
                 Output::Checkpoint(checkpoint) => {
+                    if checkpoint.meta.time < self.engine.now() {
+                        return Err(format!("checkpoint {} forgets the time", checkpoint.meta.checkpoint));
+                    }
                     let delay = self.delay(self.scenario.faults.commit_slow);
                     self.after(delay, Happening::Commit(checkpoint));
                 }
-                Output::Answer { receipt, answer } => self.producer.answered(receipt, answer)?,
+                Output::Answer { receipt, answer } => self.answered(receipt, answer)?,
                 Output::Publish { lane, upto } => {
                     let (_, next) = self.ledger.lane(&self.scenario.config.lanes[lane.0 as usize]);
                     if upto >= next {
@@ -274,16 +437,78 @@ impl World {
                 }
                 Output::Pause => self.paused = true,
                 Output::Resume => self.paused = false,
-                Output::Notice(_) | Output::Stopped => {}
+                Output::Notice(_) => {}
+                Output::Stopped => self.stopped = true,
             }
         }
-        self.arm();
+        self.arm()
+    }
+
+    /// A request carries a value up to its last millisecond, and not behind it. A repeated attempt carries what the first
+    /// one did.
+    fn check_expiry(&mut self, call: &Call) -> Result<(), String> {
+        let (now, ttl) = (self.engine.now(), self.scenario.ttl_ms);
+        let Some([Some(written), fleeting, touched]) = function::times(call).filter(|_| call.attempt == 0) else {
+            return Ok(());
+        };
+        let lives = |last: Millis| last + ttl > now;
+        if fleeting.is_some() != lives(written) {
+            return Err(format!("{}: `fleeting` of {written} is {fleeting:?} at {now}, life {ttl}", call.target));
+        }
+        let (ever, here) = self.touched.get(&call.target).copied().unwrap_or((0, None));
+        // The stamp of a request may be lost with a crash, and then the clock runs from an earlier one.
+        let right = match touched {
+            Some(_) => lives(ever.max(written)),
+            None => !lives(here.unwrap_or(0).max(written)),
+        };
+        if touched.is_some() {
+            self.touched.insert(call.target.clone(), (now, Some(now)));
+        }
+        match right {
+            true => Ok(()),
+            false => Err(format!(
+                "{}: `touched` of {written}, called {ever} {here:?}, is {touched:?} at {now}, life {ttl}",
+                call.target
+            )),
+        }
+    }
+
+    /// What an answer says must be true already; the producer hears of it later.
+    fn answered(&mut self, receipt: Receipt, answer: Answer) -> Result<(), String> {
+        if let Some((lane, upto)) = self.frees.remove(&receipt) {
+            let (first, _) = self.ledger.lane(&self.scenario.config.lanes[lane as usize]);
+            return match answer {
+                Answer::Durable if first <= upto => Err(format!("lane {lane} is not freed up to {upto}")),
+                _ => Ok(()),
+            };
+        }
+        if let Some(root) = self.producer.claim(receipt, answer)
+            && !self.scenario.events[&root].iter().all(|node| self.holds(*node))
+        {
+            return Err(format!("event {root} was answered {answer:?} before it was durable"));
+        }
+        let delay = self.delay(self.scenario.faults.answer_late);
+        self.after(delay, Happening::Answer(receipt, answer));
         Ok(())
     }
 
+    /// The ledger has an invocation as a pending one, or its effect.
+    fn holds(&self, node: u64) -> bool {
+        let Loaded::Address { states, pending, .. } = self.ledger.load(&Load::Address(self.scenario.target(node)))
+        else {
+            return false;
+        };
+        let log = states.iter().find(|(name, _)| &**name == "log").map(|(_, value)| &value.value[..]);
+        pending.iter().any(|(_, invocation)| invocation.argument == argument(node))
+            || log.unwrap_or_default().chunks_exact(8).any(|entry| crate::scenario::number(entry) == node)
+    }
+
     /// Queues the tick that the engine asks for.
-    fn arm(&mut self) {
+    fn arm(&mut self) -> Result<(), String> {
         let wanted = self.engine.wake_at();
+        if let Some(due) = wanted.filter(|due| *due <= self.engine.now()) {
+            return Err(format!("the engine wants to be woken at {due}, it is {}", self.engine.now()));
+        }
         if self.tick.map(|(due, _)| due) != wanted {
             if let Some(tick) = self.tick.take() {
                 self.queue.remove(&tick);
@@ -294,6 +519,7 @@ impl World {
                 self.queue.insert(tick, Happening::Tick);
             }
         }
+        Ok(())
     }
 
     /// The state of every address, as the ledger has it.
@@ -333,14 +559,14 @@ impl World {
         for byte in line.bytes() {
             self.report.trace = (self.report.trace ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
-        if std::env::var_os("MILLPOND_SIM_TRACE").is_some() {
+        if self.trace {
             eprintln!("{:>6} {line}", self.report.steps);
         }
     }
 }
 
-fn failed(call: CallId, kind: FailureKind) -> Input {
-    let failure = CallFailure { kind, code: "MP4000", error: "simulated".into(), retry_after_ms: None };
+fn failed(call: CallId, kind: FailureKind, retry_after_ms: Option<Millis>) -> Input {
+    let failure = CallFailure { kind, code: "MP4000", error: "simulated".into(), retry_after_ms };
     Input::CallFailed { call, failure }
 }
 

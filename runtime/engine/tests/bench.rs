@@ -87,6 +87,7 @@ impl Bench {
 
     fn carry_out(&mut self) {
         while let Some(output) = self.engine.poll() {
+            assert!(!self.stopped, "behind `Stopped` came {output:?}");
             match output {
                 Output::Load(load) => match &mut self.loads_held {
                     Some(held) => held.push(load),

@@ -222,3 +222,22 @@ fn answer_waits_for_its_tokens() {
     assert_eq!(arguments(&bench.call()), ["m"]);
     assert!(bench.calls.is_empty());
 }
+
+/// A token that was known when its answer came is known when that answer is applied, though another token of it had to be
+/// asked for, and the change became durable meanwhile. (Seed 12 of the simulator, once.)
+#[test]
+fn known_token_is_not_forgotten_while_another_is_asked_for() {
+    let mut bench = opened(Limits::default());
+    let (sender, target) = (address("f", "1"), address("g", "2"));
+    run(&mut bench, &sender, vec![later(&target, "cancelled", 5_000, "known")]);
+    bench.tick(bench.config.limits.checkpoint_age_ms);
+    bench.event(&sender, "run");
+    bench.loads_held = Some(Vec::new());
+    bench.complete(Effects { delayed: vec![cancel("asked for"), cancel("known")], ..Effects::default() });
+    bench.commit();
+    bench.release_loads();
+    bench.tick(10_000);
+    assert!(bench.calls.is_empty());
+    bench.settle();
+    assert_eq!(bench.ledger.waiting(), (0, 0));
+}

@@ -8,6 +8,7 @@ mod checkpoints;
 mod delayed;
 mod expiry;
 mod failures;
+mod hostile;
 mod idempotency;
 mod lanes;
 mod learning;

@@ -139,7 +139,7 @@ impl<'a> View<'a> {
                 groups.insert(due, rows);
             }
         }
-        Ok(Loaded::Delayed { messages, more: !groups.is_empty() })
+        Ok(Loaded::Delayed { after, messages, more: !groups.is_empty() })
     }
 
     fn tokens(&self, id: &str, tokens: &[Arc<str>]) -> Result<Vec<(Arc<str>, (Millis, Sequence))>, LedgerError> {

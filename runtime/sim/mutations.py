@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+"""Proves the simulator's net: puts one defect after the other into a copy of the engine and lets it be found.
+
+    runtime/sim/mutations.py [--seeds N] [NAME...]
+
+Needs a copy of the workspace that it may change; it makes one under the folder that TMPDIR names. Prints a line per
+defect: the seed that found it and the promise that broke, else the engine's test that did, or that it was missed. Exit 1 when one was missed, or does not
+fit the source any more (then mend the table below).
+"""
+
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+# Name, file in runtime/engine, what stands there, what the defect makes of it.
+MUTATIONS = [
+    ("answer-applied-twice", "apply.rs", "let slot = self.calls.remove(&call)?;", "let slot = self.calls.get(&call).copied()?;"),
+    ("records-twice", "apply.rs", "self.lanes[record.lane.0 as usize].push(record.record);",
+     "self.lanes[record.lane.0 as usize].push(record.record.clone());\n"
+     "            if self.cells[slot].mailbox.len() > 2 { self.lanes[record.lane.0 as usize].push(record.record); }"),
+    ("meta-behind", "seal.rs", "next_sequence: self.next_sequence,", "next_sequence: self.next_sequence.saturating_sub(1),"),
+    ("time-forgotten", "seal.rs", "time: self.now,", "time: 0,"),
+    ("published-at-seal", "seal.rs", "self.delta.sealed = number;",
+     "self.delta.sealed = number;\n        for (place, lane) in self.lanes.iter_mut().enumerate() {\n"
+     "            if let Some(upto) = lane.durable() {\n"
+     "                self.outputs.push_back(Output::Publish { lane: LaneId(place as u32), upto });\n            }\n        }"),
+    ("answered-before-durable", "seal.rs", "self.delta.sealed_receipts = std::mem::take(&mut self.delta.receipts);",
+     "for (receipt, answer) in std::mem::take(&mut self.delta.receipts) {\n            self.answer(receipt, answer);\n        }"),
+    ("refused-before-durable", "idempotency.rs", "match checkpoint {\n            None => self.answer",
+     "match checkpoint.filter(|_| same) {\n            None => self.answer"),
+    ("finished-not-removed", "apply.rs", "if pending.sealed {", "if pending.sealed && ran == 1 {"),
+    ("in-flight-not-pending", "seal.rs", "cell.mailbox.iter_mut().skip(sealed)", "cell.mailbox.iter_mut().skip(sealed.max(cell.batch))"),
+    ("batch-reordered", "dispatch.rs", ".take(cell.batch)\n", ".take(cell.batch)\n                .rev()\n"),
+    ("cut-batch-loses-arrivals", "failure.rs", "cell.one_by_one = cell.batch;",
+     "cell.one_by_one = cell.batch;\n            cell.mailbox.truncate(cell.batch);"),
+    ("cut-batch-swaps", "failure.rs", "cell.one_by_one = cell.batch;",
+     "cell.one_by_one = cell.batch;\n            cell.mailbox.swap(0, cell.batch - 1);"),
+    ("key-in-later-checkpoint", "seal.rs", "let mut writes = std::mem::take(&mut self.delta.writes);",
+     "let (mut late, mut writes): (Vec<_>, Vec<_>) = std::mem::take(&mut self.delta.writes).into_iter()\n"
+     "            .partition(|write| matches!(write, Write::Idempotency { .. }));\n"
+     "        std::mem::swap(&mut late, &mut self.delta.late);\n        writes.extend(late);"),
+    ("sealed-cell-evicted", "engine.rs", "        self.seal_if_due();\n",
+     "        self.seal_if_due();\n        self.cells.evict(self.config.limits.cache_bytes, u64::MAX);\n"),
+    ("dirty-cell-evicted", "cell.rs", "if cell.dirty || cell.checkpoint > durable {", "if cell.checkpoint > durable {"),
+    ("deletion-not-written", "seal.rs", ".filter(|state| state.dirty)", ".filter(|state| state.dirty && state.value.is_some())"),
+    ("late-load-over-memory", "ingest.rs", "if cell.phase != Phase::Loading {", "if matches!(cell.phase, Phase::InFlight(_)) {"),
+    ("load-twice-in-mailbox", "cell.rs", "if sequence < first_here {", "if sequence <= first_here {"),
+    ("load-forgets-pending", "cell.rs", "if sequence < first_here {", "if sequence < first_here && first_here == Sequence::MAX {"),
+    ("gate-keeps-waiters", "dispatch.rs", "        for slot in std::mem::take(&mut function.waiting) {",
+     "        for slot in std::collections::VecDeque::<Slot>::new() {"),
+    ("gate-opens-for-one", "dispatch.rs", "        for slot in std::mem::take(&mut function.waiting) {",
+     "        for slot in function.waiting.pop_front() {"),
+    ("gate-not-passed", "dispatch.rs", "function.gate = Gate::Closed;\n            if let", "if let"),
+    ("not-listed-while-loading", "seal.rs", "if has_pending != cell.listed {",
+     "if has_pending != cell.listed && cell.phase != crate::cell::Phase::Loading {"),
+    ("stays-listed", "seal.rs", "if has_pending != cell.listed {", "if has_pending && !cell.listed {"),
+    ("listed-not-loaded", "ingest.rs", "cell.listed |= listed;", "let _ = listed;"),
+    ("restore-ends-early", "ingest.rs", "self.restore.done = !more;", "self.restore.done = !more || self.restore.busy > 0;"),
+    ("restore-counts-the-hot", "ingest.rs", "cell.restored = Some(self.next_sequence);", "cell.restored = Some(u64::MAX);"),
+    ("restore-window-leaks", "failure.rs", "        self.brought_back(slot);\n", ""),
+    ("parked-for-ever", "failure.rs", "return self.park(slot, Some(due));", "return self.park(slot, None);"),
+    ("unreachable-not-woken", "failure.rs", "for slot in std::mem::take(&mut self.unreachable[endpoint]) {",
+     "for slot in std::mem::take(&mut self.unreachable[endpoint]).into_iter().take(1) {"),
+    ("timer-left-behind", "failure.rs", "self.timers.remove(&timer);", "let _ = timer;"),
+    ("freed-before-durable", "lane.rs", ".min(lane.durable);", ".min(lane.next);"),
+    ("generation-forgotten", "idempotency.rs", "meta.idempotency_generation = self.generation;", "meta.idempotency_generation = 1;"),
+    ("newest-keys-forgotten", "idempotency.rs", "let forgotten = keys.generation.saturating_sub(1);", "let forgotten = keys.generation;"),
+    ("repetition-counts", "idempotency.rs", "self.idempotency.fresh.insert(", "if self.now % 2 == 0 { return self.take_in(event); }\n        self.idempotency.fresh.insert("),
+    ("fresh-key-dropped", "idempotency.rs", "fresh.checkpoint > checkpoint);", "fresh.checkpoint > checkpoint + 1);"),
+    ("stopped-before-durable", "seal.rs", "if self.delta.on_its_way() || self.stopped {",
+     "if self.stopping && !self.stopped {\n            self.stopped = true;\n            self.outputs.push_back(Output::Stopped);\n        }\n"
+     "        if self.delta.on_its_way() || self.stopped {"),
+    ("stop-forgets-look-ups", "engine.rs", "        self.stop_looking();\n", ""),
+    ("stop-loses-changes", "seal.rs", "if self.delta.is_empty() {\n            if self.stopping {",
+     "if self.delta.is_empty() || self.stopping && self.delta.receipts.is_empty() {\n            if self.stopping {"),
+    ("callers-lost", "apply.rs", "caller: Some(caller.clone()), argument", "caller: None, argument"),
+    ("two-in-flight", "ingest.rs", "if phase == Phase::Idle {", "if phase == Phase::Idle || matches!(phase, Phase::InFlight(_)) && self.calls.len() > 2 {"),
+    ("limit-in-flight", "dispatch.rs", "self.calls.len() < self.config.limits.calls_in_flight &&", "self.calls.len() <= self.config.limits.calls_in_flight &&"),
+    ("never-resumes", "engine.rs", "if full != self.paused {", "if full && !self.paused {"),
+    ("half-an-event", "ingest.rs", "        for (target, argument) in event.invocations {\n",
+     "        for (place, (target, argument)) in event.invocations.into_iter().enumerate() {\n            if place > 0 && self.delta.bytes() > 400 { self.seal_if_due(); continue; }\n"),
+    ("messages-swapped", "apply.rs", "for message in effects.messages {", "for message in effects.messages.into_iter().rev() {"),
+    ("pending-bytes-leak", "apply.rs", "self.pending_bytes -= bytes;", "self.pending_bytes -= bytes - bytes % 7;"),
+    ("wakes-too-late", "engine.rs", "[timer, self.seal_deadline()].into_iter().flatten().min()", "timer"),
+    ("wakes-in-the-past", "engine.rs", "        self.fire_timers();\n", "        if self.now % 3 > 0 { self.fire_timers(); }\n"),
+]
+
+# Defects that need a place to keep something.
+FIELDS = {
+    "key-in-later-checkpoint": ("seal.rs", [
+        ("    writes: Vec<Write>,\n    bytes: usize,", "    writes: Vec<Write>,\n    late: Vec<Write>,\n    bytes: usize,"),
+        ("            writes: Vec::new(),\n            bytes: 0,", "            writes: Vec::new(),\n            late: Vec::new(),\n            bytes: 0,"),
+    ]),
+}
+
+
+def mutate(folder, name, edits):
+    path = folder / name
+    source = path.read_text()
+    for before, after in edits:
+        if before not in source:
+            return f"{name} has no `{before.strip().splitlines()[0]}` any more"
+        source = source.replace(before, after, 1)
+    path.write_text(source)
+    return None
+
+
+def by_name(copy):
+    """What the simulator cannot see may still break a test of the engine."""
+    test = ["cargo", "test", "--quiet", "--package", "millpond-engine"]
+    outcome = subprocess.run(test, cwd=copy, capture_output=True, text=True)
+    found = re.search(r"^---- (\S+) stdout", outcome.stdout, re.M)
+    return f"test {found.group(1)} (no seed)" if outcome.returncode and found else "MISSED"
+
+
+def main():
+    arguments = sys.argv[1:]
+    seeds = "2000"
+    if "--seeds" in arguments:
+        place = arguments.index("--seeds")
+        seeds = arguments[place + 1]
+        del arguments[place:place + 2]
+    chosen = [mutation for mutation in MUTATIONS if not arguments or mutation[0] in arguments]
+    holes = 0
+    with tempfile.TemporaryDirectory(prefix="millpond-mutations-") as temporary:
+        copy = pathlib.Path(temporary) / "workspace"
+        shutil.copytree(ROOT, copy, symlinks=True, ignore=shutil.ignore_patterns("target", ".git", "node_modules"))
+        engine = copy / "runtime" / "engine"
+        sound = {path.name: path.read_text() for path in engine.glob("*.rs")}
+        for name, file, before, after in chosen:
+            field_file, fields = FIELDS.get(name, (file, []))
+            problem = mutate(engine, field_file, fields) or mutate(engine, file, [(before, after)])
+            build = ["cargo", "build", "--quiet", "--package", "millpond-sim"]
+            if not problem and subprocess.run(build, cwd=copy, stderr=subprocess.DEVNULL).returncode:
+                problem = "does not compile"
+            if problem:
+                verdict, holes = f"stale: {problem}", holes + 1
+            else:
+                run = ["cargo", "run", "--quiet", "--package", "millpond-sim", "--", "--seeds", seeds]
+                outcome = subprocess.run(run, cwd=copy, capture_output=True, text=True)
+                found = re.search(r"^seed \d+: .*", outcome.stderr, re.M)
+                verdict = found.group(0) if outcome.returncode and found else by_name(copy)
+                holes += verdict == "MISSED"
+            print(f"{name:26} {verdict[:150]}", flush=True)
+            for touched in {file, field_file}:
+                (engine / touched).write_text(sound[touched])
+    return 1 if holes else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
