@@ -144,7 +144,7 @@ async fn an_address_in_the_ledger() {
     let pending = vec![(1, Invocation { caller: None, argument: "".into(), arrived: 0 })];
     for id in ["", "stored"] {
         let (states, pending) = (states.clone(), pending.clone());
-        let loaded = Loaded::Address { address: greeter(id), states, pending, listed: true };
+        let loaded = Loaded::Address { address: greeter(id), states, pending, listed: true, accessed: None };
         node.world().stored.insert(greeter(id), loaded);
     }
     let base = "/v1/addresses/com.example.fns/greeter";

@@ -184,8 +184,13 @@ impl Ledger for FakeLedger {
             return Err(LedgerError::Corrupt("broken for a test".to_owned()));
         }
         let Load::Address(address) = load else { panic!("only addresses are read") };
-        let nothing =
-            || Loaded::Address { address: address.clone(), states: Vec::new(), pending: Vec::new(), listed: false };
+        let nothing = || Loaded::Address {
+            address: address.clone(),
+            states: Vec::new(),
+            pending: Vec::new(),
+            listed: false,
+            accessed: None,
+        };
         Ok(world.stored.get(address).cloned().unwrap_or_else(nothing))
     }
 

@@ -1,37 +1,64 @@
 //! Applying an answer: all of it or nothing.
 //!
-//! Every rule is checked before the first effect. Then, as upstream orders it: messages to functions, records for egresses,
-//! state. All of it lands in the same delta as the end of the invocations that caused it.
+//! Every rule is checked before the first effect. Then, as upstream orders it: messages to functions, delayed messages and
+//! cancellations, records for egresses, state. All of it lands in the same delta as the end of the invocations that caused it.
+
+use std::sync::Arc;
+
+use millpond_protocol::Address;
 
 use crate::cell::{Cell, Phase, Slot};
 use crate::engine::Engine;
 use crate::function::Function;
 use crate::{
-    CallFailure, CallId, Effects, Expiration, FailureKind, Invocation, Limits, Mutation, Notice, Rejection, Reply,
-    Sequence, StateSpec, StateValue, Write,
+    CallFailure, CallId, DelayedEffect, DelayedMessage, Effects, FailureKind, Invocation, Limits, Message, Mutation,
+    Notice, Rejection, Reply, Sequence, StateSpec, StateValue, Write,
 };
 
 impl Engine {
     pub(crate) fn replied(&mut self, call: CallId, reply: Reply) {
-        if self.stopping || !self.calls.contains_key(&call) {
+        if self.stopping || !self.calls.contains_key(&call) || self.awaits_tokens(call) {
             return;
         }
-        let checked = match reply {
-            Reply::Completed(effects) => self.check(call, &effects).map(|()| Some(effects)),
-            Reply::Incomplete(specs) => self.learn(call, &specs).map(|()| None),
-        };
-        match checked {
-            Err(rejection) => self.call_failed(call, rejected(rejection)),
-            Ok(effects) => {
-                let Some(slot) = self.end_call(call) else { return };
-                self.recovered(slot);
-                self.open_gate(slot);
-                match effects {
-                    Some(effects) => self.apply(slot, effects),
-                    None => self.make_runnable(slot),
+        match reply {
+            Reply::Incomplete(specs) => match self.learn(call, &specs) {
+                Err(rejection) => self.call_failed(call, rejected(rejection)),
+                Ok(()) => {
+                    if let Some(slot) = self.succeeded(call) {
+                        self.make_runnable(slot);
+                    }
+                }
+            },
+            Reply::Completed(effects) => {
+                let id = self.cells[self.calls[&call]].address.id.clone();
+                if let Some(effects) = self.look_up_tokens(call, &id, effects) {
+                    self.answered(call, effects);
                 }
             }
         }
+    }
+
+    /// A batch ran, and everything is known that its answer needs.
+    pub(crate) fn answered(&mut self, call: CallId, effects: Effects) {
+        if self.stopping {
+            return;
+        }
+        match self.check(call, &effects) {
+            Err(rejection) => self.call_failed(call, rejected(rejection)),
+            Ok(()) => {
+                if let Some(slot) = self.succeeded(call) {
+                    self.apply(slot, effects);
+                }
+            }
+        }
+    }
+
+    /// A call was answered as it should be.
+    fn succeeded(&mut self, call: CallId) -> Option<Slot> {
+        let slot = self.end_call(call)?;
+        self.recovered(slot);
+        self.open_gate(slot);
+        Some(slot)
     }
 
     /// Takes a call off the list of those in flight.
@@ -44,9 +71,7 @@ impl Engine {
     fn check(&self, call: CallId, effects: &Effects) -> Result<(), Rejection> {
         let Some(slot) = self.calls.get(&call) else { return Ok(()) };
         let function = &self.functions[self.cells[*slot].function];
-        if effects.delayed > 0 {
-            return Err(Rejection::new("MP3004", "the answer asks for delayed messages, which are not there yet"));
-        }
+        self.check_delayed(&self.cells[*slot].address.id, effects)?;
         if let Some(record) = effects.egress.iter().find(|record| record.lane.0 as usize >= self.lanes.len()) {
             return Err(Rejection::new(
                 "MP3005",
@@ -64,12 +89,6 @@ impl Engine {
             return Err(Rejection::new(
                 "MP3006",
                 format!("the function still asks for states after {} rounds", cell.incomplete_rounds),
-            ));
-        }
-        if let Some(spec) = specs.iter().find(|spec| spec.expiration != Expiration::None) {
-            return Err(Rejection::new(
-                "MP3007",
-                format!("state `{}` is declared with an expiration, which is not there yet", spec.name),
             ));
         }
         let function = &mut self.functions[cell.function];
@@ -91,6 +110,9 @@ impl Engine {
             let invocation = Invocation { caller: Some(caller.clone()), argument: message.argument, arrived: self.now };
             self.enqueue(message.target, invocation);
         }
+        for effect in effects.delayed {
+            self.apply_delayed(&caller, effect);
+        }
         if !effects.egress.is_empty() {
             self.delta.hurry();
         }
@@ -104,6 +126,27 @@ impl Engine {
         match self.cells[slot].mailbox.is_empty() {
             true => self.rest(slot),
             false => self.make_runnable(slot),
+        }
+    }
+
+    fn apply_delayed(&mut self, sender: &Address, effect: DelayedEffect) {
+        match effect {
+            DelayedEffect::Send { delay_ms, message, token } => {
+                let due = self.now.saturating_add(u64::try_from(delay_ms).expect("checked not to be negative"));
+                let token: Option<Arc<str>> = (!token.is_empty()).then(|| token.into());
+                let Message { target, argument } = message;
+                let kept = DelayedMessage { sender: sender.clone(), target, argument, token: token.clone() };
+                let due = self.delay(due, kept);
+                if let Some(token) = token {
+                    self.set_token(&sender.id, &token, Some(due));
+                }
+            }
+            DelayedEffect::Cancel { token } => {
+                if let Some(due) = self.token(&sender.id, &token) {
+                    self.cancel(&sender.id, due);
+                    self.set_token(&sender.id, &token.into(), None);
+                }
+            }
         }
     }
 

@@ -40,6 +40,10 @@ pub(crate) struct Cell {
     pub(crate) attempts: u32,
     /// True when a sealed checkpoint or the ledger lists this address as one with pending invocations.
     pub(crate) listed: bool,
+    /// When a request carried its values last, if one of them lives on with each request.
+    pub(crate) accessed: Option<Millis>,
+    /// That stamp changed since the last seal.
+    pub(crate) accessed_dirty: bool,
     /// Sequence numbers that have run, and that a sealed checkpoint holds as pending.
     pub(crate) finished: Vec<Sequence>,
     /// A start brought it back: what has a lower number than this was pending then, and did not all run yet.
@@ -125,6 +129,8 @@ impl Cell {
             began: 0,
             attempts: 0,
             listed: false,
+            accessed: None,
+            accessed_dirty: false,
             finished: Vec::new(),
             restored: None,
             dirty: false,

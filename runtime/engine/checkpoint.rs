@@ -109,6 +109,40 @@ pub enum Write {
         /// Which one.
         generation: u64,
     },
+    /// A request went out that carried values whose clock restarts with each request (`AFTER_INVOKE`).
+    Accessed {
+        /// Whose values.
+        address: Address,
+        /// When.
+        time: Millis,
+    },
+    /// A message waits for its time. Written once for a sequence number, ever.
+    Delayed {
+        /// When it is due.
+        due: Millis,
+        /// Its place among those of one millisecond.
+        sequence: Sequence,
+        /// The message.
+        message: DelayedMessage,
+    },
+    /// A delayed message that an earlier checkpoint holds was delivered or cancelled. Written once for a sequence number.
+    DelayedGone {
+        /// Id of its sender.
+        id: Arc<str>,
+        /// When it was due.
+        due: Millis,
+        /// Its place among those of one millisecond.
+        sequence: Sequence,
+    },
+    /// Which delayed message a cancellation token stands for now.
+    Token {
+        /// Id of the senders who share it.
+        id: Arc<str>,
+        /// The token.
+        token: Arc<str>,
+        /// Due time and sequence number of the message; `None` when the token is free again.
+        delayed: Option<(Millis, Sequence)>,
+    },
     /// A function type declared a state, anew or with another type or expiration.
     Spec {
         /// The function type.
@@ -138,6 +172,19 @@ pub struct Invocation {
     pub argument: Bytes,
     /// When it arrived.
     pub arrived: Millis,
+}
+
+/// A message that waits for its time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DelayedMessage {
+    /// Who sent it: the caller when it is delivered.
+    pub sender: Address,
+    /// The receiver.
+    pub target: Address,
+    /// The argument, an encoded `TypedValue`.
+    pub argument: Bytes,
+    /// The token that cancels it.
+    pub token: Option<Arc<str>>,
 }
 
 /// What is kept under an idempotency key.

@@ -82,6 +82,10 @@ pub struct Limits {
     pub idempotency_keys: u64,
     /// Time between two attempts to reach a parked address. Default 60 s.
     pub parked_ms: Millis,
+    /// Delayed messages in memory, due soonest; the others are in the ledger. Default 16384.
+    pub delayed_window: usize,
+    /// Bytes of a cancellation token. Default 1024.
+    pub token_bytes: usize,
     /// Addresses with pending invocations that a start loads ahead of their turn. Default 4096.
     pub restore_window: usize,
 }
@@ -106,6 +110,8 @@ impl Default for Limits {
             idempotency_ms: 24 * 60 * 60 * 1000,
             idempotency_keys: 2_000_000,
             parked_ms: 60_000,
+            delayed_window: 16_384,
+            token_bytes: 1024,
             restore_window: 4096,
         }
     }

@@ -6,6 +6,7 @@
 
 use crate::cell::{Cell, Phase, Slot};
 use crate::engine::Engine;
+use crate::expiry;
 use crate::function::{Function, Gate};
 use crate::{Call, CallId, CallState, FailureKind, Output};
 
@@ -58,6 +59,13 @@ impl Engine {
         let cell = &mut self.cells[slot];
         let function = &mut self.functions[cell.function];
         let Some(endpoint) = function.endpoint else { unreachable!("only served function types become runnable") };
+        // A repeated attempt carries what the first one did, and restarts no clock.
+        let touched = cell.attempts == 0 && function.gate == Gate::Open && expiry::touch(cell, function, self.now);
+        if touched {
+            self.mark_dirty(slot, 32);
+        }
+        let cell = &mut self.cells[slot];
+        let function = &mut self.functions[cell.function];
         let states = match states(cell, function) {
             Ok(states) => states,
             Err(error) => {

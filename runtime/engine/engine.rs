@@ -9,14 +9,16 @@ use foldhash::fast::FixedState;
 use millpond_protocol::{Address, TypeName};
 
 use crate::cell::{Cells, Slot};
+use crate::delayed::Delayed;
 use crate::function::Functions;
 use crate::idempotency::Idempotency;
 use crate::ingest::Restore;
 use crate::lane::Lane;
 use crate::seal::Delta;
+use crate::tokens::Tokens;
 use crate::{
-    AddressView, Answer, CallId, EngineConfig, Input, Load, Loaded, Metrics, Millis, Notice, Output, Receipt, Restored,
-    Sequence,
+    AddressView, Answer, CallId, EngineConfig, Expiration, Input, Load, Loaded, Metrics, Millis, Notice, Output,
+    Receipt, Restored, Sequence,
 };
 
 /// The state machine. Its contract is the head of this crate.
@@ -30,6 +32,8 @@ pub struct Engine {
     pub(crate) functions: Functions,
     pub(crate) lanes: Vec<Lane>,
     pub(crate) idempotency: Idempotency,
+    pub(crate) delayed: Delayed,
+    pub(crate) tokens: Tokens,
     pub(crate) delta: Delta,
     pub(crate) restore: Restore,
     /// Calls in flight and the address each one is for.
@@ -74,6 +78,8 @@ impl Engine {
             functions: Functions::new(&config.endpoints),
             lanes,
             idempotency: Idempotency::new(&restored.meta),
+            delayed: Delayed::new(),
+            tokens: Tokens::default(),
             delta: Delta::new(restored.meta.checkpoint),
             restore: Restore::default(),
             calls: HashMap::with_hasher(hash),
@@ -90,6 +96,7 @@ impl Engine {
             config,
         };
         engine.continue_restore();
+        engine.deliver_delayed();
         engine
     }
 
@@ -107,6 +114,7 @@ impl Engine {
             Input::Stop => self.stop(),
             Input::Resume(address) => self.resume(&address),
         }
+        self.deliver_delayed();
         self.fire_timers();
         self.dispatch();
         self.continue_restore();
@@ -122,7 +130,8 @@ impl Engine {
     /// When the engine wants an [`Input::Tick`] if nothing else happens before.
     pub fn wake_at(&self) -> Option<Millis> {
         let timer = self.timers.keys().next().map(|(due, _)| *due);
-        [timer, self.seal_deadline()].into_iter().flatten().min()
+        let delayed = self.may_deliver().then(|| self.delayed.next()).flatten();
+        [timer, delayed, self.seal_deadline()].into_iter().flatten().min()
     }
 
     /// The highest time seen.
@@ -132,8 +141,14 @@ impl Engine {
 
     /// What is in memory of one address; `None` when nothing is, or while it is being loaded.
     pub fn view(&self, address: &Address) -> Option<AddressView> {
-        let slot = self.cells.find(address)?;
-        self.cells[slot].view()
+        let cell = &self.cells[self.cells.find(address)?];
+        let specs = &self.functions[cell.function].specs;
+        let mut view = cell.view()?;
+        view.states.retain(|(name, value)| {
+            let expiration = specs.get(name).map_or(Expiration::None, |spec| spec.expiration);
+            !expiration.is_over(value.written, cell.accessed, self.now)
+        });
+        Some(view)
     }
 
     /// Counters and gauges.
@@ -144,6 +159,7 @@ impl Engine {
             parked: self.counters.parked,
             pending_bytes: self.pending_bytes,
             cache_bytes: self.cells.idle_bytes(),
+            delayed: self.delayed.len(),
             calls_in_flight: self.calls.len(),
             checkpoints: self.counters.checkpoints,
             checkpoint_writes: self.counters.checkpoint_writes,
@@ -167,10 +183,12 @@ impl Engine {
 
     fn loaded(&mut self, loaded: Loaded) {
         match loaded {
-            Loaded::Address { address, states, pending, listed } => {
-                self.address_loaded(&address, states, pending, listed)
+            Loaded::Address { address, states, pending, listed, accessed } => {
+                self.address_loaded(&address, states, pending, listed, accessed);
             }
             Loaded::Pending { addresses, more } => self.pending_loaded(addresses, more),
+            Loaded::Delayed { after, messages, more } => self.delayed_loaded(after, messages, more),
+            Loaded::Tokens { call, found } => self.tokens_loaded(call, &found),
             Loaded::Idempotency { key, found } => self.idempotency_loaded(&key, found),
         }
     }

@@ -42,7 +42,7 @@ const BACKOFF_MS_MAX: Millis = 60_000;
 
 impl Engine {
     pub(crate) fn call_failed(&mut self, call: CallId, failure: CallFailure) {
-        if self.stopping {
+        if self.stopping || self.awaits_tokens(call) {
             return;
         }
         let Some(slot) = self.end_call(call) else { return };

@@ -9,7 +9,7 @@ use millpond_protocol::Address;
 
 use crate::cell::{Pending, Phase, Slot};
 use crate::engine::Engine;
-use crate::{Answer, Event, FailureKind, Invocation, Load, Sequence, StateValue};
+use crate::{Answer, Event, FailureKind, Invocation, Load, Millis, Sequence, StateValue};
 
 /// How far the addresses with pending invocations have been brought back.
 #[derive(Debug, Default)]
@@ -84,6 +84,7 @@ impl Engine {
         states: Vec<(Arc<str>, StateValue)>,
         pending: Vec<(Sequence, Invocation)>,
         listed: bool,
+        accessed: Option<Millis>,
     ) {
         let Some(slot) = self.cells.find(address) else { return };
         let cell = &mut self.cells[slot];
@@ -93,6 +94,7 @@ impl Engine {
         let before = cell.mailbox.len();
         self.pending_bytes += cell.absorb(states, pending);
         cell.listed |= listed;
+        cell.accessed = accessed;
         let arrived = (cell.mailbox.len() - before) as u64;
         let (function, empty) = (cell.function, cell.mailbox.is_empty());
         self.functions[function].metrics.backlog += arrived;

@@ -34,14 +34,14 @@
 //! # Where to read
 //! [`Engine`] (`engine.rs`) is the table of contents. `ingest.rs` lets events in, `cell.rs` is one address in memory,
 //! `dispatch.rs` decides what is called, `apply.rs` applies an answer, `failure.rs` decides what happens without one,
-//! `seal.rs` cuts checkpoints. The data that crosses the border is in `input.rs`, `output.rs`, `checkpoint.rs`, `load.rs`.
+//! `delayed.rs` and `tokens.rs` keep what is for later, `expiry.rs` says what is over, `seal.rs` cuts checkpoints. The data that crosses the border is in `input.rs`, `output.rs`, `checkpoint.rs`, `load.rs`.
 //! `accept.rs`, `place.rs` and `memory.rs` are no part of the engine: they are what its ledgers share.
 //!
 //! # Deliberately not here yet
-//! - Delayed messages and expiry: an answer that asks for them is rejected with a code of its own, whole, without effect.
+//! - A value that expired is removed when its address is called next, not before.
 //! - `maxNumBatchRequests`: it is in [`EndpointConfig`] and has no effect yet.
 //! - Spilling: what waits for a parked address stays in memory and counts towards [`Limits::pending_bytes`]. With enough of
-//!   it ingresses pause until an endpoint is back or somebody resumes; without an endpoint that is the next start.
+//!   it ingresses and delayed messages pause until an endpoint is back or somebody resumes; without an endpoint that is the next start.
 //! - A clock of its own: while the driver's time is behind the highest one seen, nothing falls due (retries, parking, age
 //!   of a checkpoint; what waits for a checkpoint does not wait for that). A driver should count on from there.
 
@@ -50,8 +50,10 @@ mod apply;
 mod cell;
 mod checkpoint;
 mod config;
+mod delayed;
 mod dispatch;
 mod engine;
+mod expiry;
 mod failure;
 mod function;
 mod idempotency;
@@ -65,10 +67,11 @@ mod output;
 mod place;
 mod reply;
 mod seal;
+mod tokens;
 mod view;
 
 pub use accept::{Lanes, MovedLane, NEW_LANE, Refused, moved_lanes};
-pub use checkpoint::{Checkpoint, IdempotencyEntry, Invocation, Meta, Restored, StateValue, Write};
+pub use checkpoint::{Checkpoint, DelayedMessage, IdempotencyEntry, Invocation, Meta, Restored, StateValue, Write};
 pub use config::{EndpointConfig, EngineConfig, FunctionPattern, LaneName, Limits};
 pub use engine::Engine;
 pub use failure::{CallFailure, FailureKind};
@@ -79,7 +82,7 @@ pub use load::{Load, Loaded};
 pub use memory::MemoryLedger;
 pub use output::{Answer, Call, CallState, Notice, Output};
 pub use place::Place;
-pub use reply::{Effects, EgressRecord, Expiration, Message, Mutation, Rejection, Reply, StateSpec};
+pub use reply::{DelayedEffect, Effects, EgressRecord, Expiration, Message, Mutation, Rejection, Reply, StateSpec};
 pub use view::{AddressView, CallView, FailureView, Metrics};
 
 /// Milliseconds since the Unix epoch.

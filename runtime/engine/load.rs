@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use millpond_protocol::Address;
 
-use crate::{IdempotencyEntry, Invocation, Sequence, StateValue};
+use crate::{CallId, DelayedMessage, IdempotencyEntry, Invocation, Millis, Sequence, StateValue};
 
 /// A question to the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,22 @@ pub enum Load {
         after: Option<Address>,
         /// At most so many.
         limit: usize,
+    },
+    /// Delayed messages in the order of their time, behind `after`.
+    Delayed {
+        /// Due time and sequence number of the last one known.
+        after: (Millis, Sequence),
+        /// At most so many.
+        limit: usize,
+    },
+    /// Which delayed messages these tokens stand for.
+    Tokens {
+        /// Id of the senders who share them.
+        id: Arc<str>,
+        /// The tokens.
+        tokens: Vec<Arc<str>>,
+        /// The call whose answer waits for it.
+        call: CallId,
     },
     /// What was recorded under an idempotency key in either of two generations.
     Idempotency {
@@ -46,6 +62,8 @@ pub enum Loaded {
         pending: Vec<(Sequence, Invocation)>,
         /// True when the ledger lists it among those with pending invocations.
         listed: bool,
+        /// When a request carried its values last, if any of them expires after that.
+        accessed: Option<Millis>,
     },
     /// To [`Load::Pending`].
     Pending {
@@ -53,6 +71,22 @@ pub enum Loaded {
         addresses: Vec<Address>,
         /// False when this was the last page.
         more: bool,
+    },
+    /// To [`Load::Delayed`].
+    Delayed {
+        /// The place that was named.
+        after: (Millis, Sequence),
+        /// The page: due time, sequence number, message.
+        messages: Vec<(Millis, Sequence, DelayedMessage)>,
+        /// False when there are no more.
+        more: bool,
+    },
+    /// To [`Load::Tokens`].
+    Tokens {
+        /// The call that was named.
+        call: CallId,
+        /// Due time and sequence number of the message behind each token that stands for one.
+        found: Vec<(Arc<str>, (Millis, Sequence))>,
     },
     /// To [`Load::Idempotency`].
     Idempotency {

@@ -13,8 +13,8 @@ use millpond_protocol::{Address, TypeName};
 
 use crate::accept::{Lanes, NEW_LANE, Refused, moved_lanes};
 use crate::{
-    Checkpoint, IdempotencyEntry, Invocation, LaneName, Load, Loaded, Place, Restored, Sequence, StateSpec, StateValue,
-    Write,
+    Checkpoint, DelayedMessage, IdempotencyEntry, Invocation, LaneName, Load, Loaded, Millis, Place, Restored,
+    Sequence, StateSpec, StateValue, Write,
 };
 
 /// Everything that is durable.
@@ -26,6 +26,8 @@ pub struct MemoryLedger {
     records: BTreeMap<LaneName, BTreeMap<u64, Bytes>>,
     cells: BTreeMap<Place, Cell>,
     idempotency: BTreeMap<(u64, Box<str>), IdempotencyEntry>,
+    delayed: BTreeMap<(Millis, Sequence), DelayedMessage>,
+    tokens: BTreeMap<(Arc<str>, Arc<str>), (Millis, Sequence)>,
     specs: BTreeMap<(TypeName, Arc<str>), StateSpec>,
 }
 
@@ -35,11 +37,12 @@ struct Cell {
     states: BTreeMap<Arc<str>, StateValue>,
     pending: BTreeMap<Sequence, Invocation>,
     listed: bool,
+    accessed: Option<Millis>,
 }
 
 impl Cell {
     fn is_empty(&self) -> bool {
-        self.states.is_empty() && self.pending.is_empty() && !self.listed
+        self.states.is_empty() && self.pending.is_empty() && !self.listed && self.accessed.is_none()
     }
 }
 
@@ -105,6 +108,19 @@ impl MemoryLedger {
             Write::ForgetIdempotency { generation } => {
                 self.idempotency.retain(|(kept, _), _| kept != generation);
             }
+            Write::Accessed { address, time } => self.change(address, |cell| cell.accessed = Some(*time)),
+            Write::Delayed { due, sequence, message } => {
+                self.delayed.insert((*due, *sequence), message.clone());
+            }
+            Write::DelayedGone { due, sequence, .. } => {
+                self.delayed.remove(&(*due, *sequence));
+            }
+            Write::Token { id, token, delayed: Some(delayed) } => {
+                self.tokens.insert((id.clone(), token.clone()), *delayed);
+            }
+            Write::Token { id, token, delayed: None } => {
+                self.tokens.remove(&(id.clone(), token.clone()));
+            }
             Write::Spec { function, spec } => {
                 self.specs.insert((function.clone(), spec.name.clone()), spec.clone());
             }
@@ -125,6 +141,11 @@ impl MemoryLedger {
         match load {
             Load::Address(address) => self.address(address),
             Load::Pending { after, limit } => self.listed(after.as_ref(), *limit),
+            Load::Delayed { after, limit } => self.delayed(*after, *limit),
+            Load::Tokens { id, tokens, call } => {
+                let behind = |token: &Arc<str>| Some((token.clone(), *self.tokens.get(&(id.clone(), token.clone()))?));
+                Loaded::Tokens { call: *call, found: tokens.iter().filter_map(behind).collect() }
+            }
             Load::Idempotency { key, generations } => {
                 let mut found = generations.iter().map(|generation| (*generation, key.clone()));
                 let found = found.find_map(|place| self.idempotency.get(&place).copied());
@@ -135,12 +156,25 @@ impl MemoryLedger {
 
     fn address(&self, address: &Address) -> Loaded {
         let cell = self.cells.get(&Place::new(address.clone())).cloned().unwrap_or_default();
+        let accessed = cell.accessed.filter(|_| !cell.states.is_empty());
         Loaded::Address {
             address: address.clone(),
             states: cell.states.into_iter().collect(),
             pending: cell.pending.into_iter().collect(),
             listed: cell.listed,
+            accessed,
         }
+    }
+
+    fn delayed(&self, after: (Millis, Sequence), limit: usize) -> Loaded {
+        let mut rows = self.delayed.range((Bound::Excluded(after), Bound::Unbounded));
+        let messages = rows.by_ref().take(limit).map(|(due, message)| (due.0, due.1, message.clone())).collect();
+        Loaded::Delayed { after, messages, more: rows.next().is_some() }
+    }
+
+    /// Delayed messages that wait, and tokens that stand for one.
+    pub fn waiting(&self) -> (usize, usize) {
+        (self.delayed.len(), self.tokens.len())
     }
 
     fn listed(&self, after: Option<&Address>, limit: usize) -> Loaded {

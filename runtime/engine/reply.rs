@@ -21,8 +21,8 @@ pub enum Reply {
 pub struct Effects {
     /// Messages to functions.
     pub messages: Vec<Message>,
-    /// Delayed messages and cancellations asked for. The engine cannot keep them yet and rejects the answer.
-    pub delayed: usize,
+    /// Messages to be delivered later, and cancellations of such.
+    pub delayed: Vec<DelayedEffect>,
     /// Records for egresses.
     pub egress: Vec<EgressRecord>,
     /// State changes.
@@ -36,6 +36,25 @@ pub struct Message {
     pub target: Address,
     /// The argument, an encoded `TypedValue`.
     pub argument: Bytes,
+}
+
+/// A message for later, or the end of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DelayedEffect {
+    /// Deliver this later.
+    Send {
+        /// Milliseconds from the moment at which the answer is applied; a negative number breaks the protocol.
+        delay_ms: i64,
+        /// The message.
+        message: Message,
+        /// Names it for a cancellation, among the delayed messages of all senders with this id; empty means no name.
+        token: String,
+    },
+    /// Do not deliver what carries this token, if it was not delivered yet.
+    Cancel {
+        /// The token; an empty one breaks the protocol.
+        token: String,
+    },
 }
 
 /// A record for the outside.

@@ -51,6 +51,11 @@ impl Delta {
         self.bytes
     }
 
+    /// Number of the last durable checkpoint.
+    pub(crate) fn durable(&self) -> u64 {
+        self.durable
+    }
+
     /// The number that changes made now will be sealed under.
     pub(crate) fn next_checkpoint(&self) -> u64 {
         self.sealed + 1
@@ -139,6 +144,8 @@ impl Engine {
         for (place, lane) in self.lanes.iter_mut().enumerate() {
             lane.seal(LaneId(place as u32), &mut writes);
         }
+        self.delayed.seal(&mut writes);
+        self.tokens.seal(&mut writes);
         let mut meta =
             Meta { checkpoint: number, time: self.now, next_sequence: self.next_sequence, ..Meta::default() };
         self.idempotency.describe(&mut meta);
@@ -166,6 +173,11 @@ impl Engine {
             });
         }
         cell.states.retain(|state| state.value.is_some());
+        if std::mem::take(&mut cell.accessed_dirty)
+            && let Some(time) = cell.accessed
+        {
+            writes.push(Write::Accessed { address: cell.address.clone(), time });
+        }
         for sequence in cell.finished.drain(..) {
             writes.push(Write::Finished { address: cell.address.clone(), sequence });
         }
@@ -200,6 +212,8 @@ impl Engine {
             }
         }
         self.idempotency.durable(checkpoint);
+        self.delayed.durable(checkpoint);
+        self.tokens.durable(checkpoint);
         self.cells.evict(self.config.limits.cache_bytes, checkpoint);
     }
 }

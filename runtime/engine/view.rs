@@ -63,6 +63,8 @@ pub struct Metrics {
     pub pending_bytes: usize,
     /// Bytes of idle addresses in memory.
     pub cache_bytes: usize,
+    /// Delayed messages in memory.
+    pub delayed: usize,
     /// Calls in flight.
     pub calls_in_flight: usize,
     /// Checkpoints sealed since the start.

@@ -151,13 +151,15 @@ codes! {
     MP3001 "no endpoint serves the function type", "engine/tests/messages.rs";
     MP3002 "state declared under two types", "engine/tests/learning.rs";
     MP3003 "stored value has another type than declared", "engine/tests/learning.rs";
-    MP3004 "delayed messages are not there yet", "engine/tests/learning.rs";
     MP3005 "answer names a lane that does not exist", "engine/tests/states.rs";
     MP3006 "function asks for states again and again", "engine/tests/learning.rs";
-    MP3007 "state expiration is not there yet", "engine/tests/learning.rs";
     MP3008 "answer changes a state that was not declared", "engine/tests/states.rs";
     MP3009 "answer writes a state with another type than declared", "engine/tests/states.rs";
     MP3010 "state value exceeds the limit", "engine/tests/states.rs";
+    MP3011 "cancellation token is taken", "engine/tests/delayed.rs";
+    MP3012 "delay is negative", "engine/tests/delayed.rs";
+    MP3013 "cancellation without a token", "engine/tests/delayed.rs";
+    MP3014 "cancellation token is too long", "engine/tests/delayed.rs";
     MP3099 "the engine stopped by itself", "-";
     // 4: invoker. 400x-401x the exchange, 402x the content of an answer.
     MP4001 "endpoint does not accept connections", "invoker/tests/classification.rs";

@@ -5,10 +5,13 @@
 //! Texts name function types and limits, never ids or payloads.
 
 use bytes::Bytes;
-use millpond_engine::{Effects, EgressRecord, Expiration, Limits, Message, Mutation, Rejection, Reply, StateSpec};
+use millpond_engine::{
+    DelayedEffect, Effects, EgressRecord, Expiration, Limits, Message, Mutation, Rejection, Reply, StateSpec,
+};
 use millpond_protocol::response::{
-    self, EXPIRE_AFTER_INVOKE, EXPIRE_AFTER_WRITE, EgressMessage, ExpirationSpec, InvocationResponse, MUTATION_DELETE,
-    MUTATION_MODIFY, OutgoingMessage, PersistedValueMutation, PersistedValueSpec, Response,
+    self, DelayedInvocation, EXPIRE_AFTER_INVOKE, EXPIRE_AFTER_WRITE, EgressMessage, ExpirationSpec,
+    InvocationResponse, MUTATION_DELETE, MUTATION_MODIFY, OutgoingMessage, PersistedValueMutation, PersistedValueSpec,
+    Response,
 };
 use millpond_protocol::{Address, TypeName};
 
@@ -53,16 +56,24 @@ impl Check<'_> {
     fn effects(&self, result: InvocationResponse) -> Result<Effects, Rejection> {
         let messages: Result<Vec<Message>, Rejection> =
             result.outgoing_messages.into_iter().map(|message| self.message(message)).collect();
+        let delayed: Result<Vec<DelayedEffect>, Rejection> =
+            result.delayed_invocations.into_iter().map(|delayed| self.delayed(delayed)).collect();
         let egress: Result<Vec<EgressRecord>, Rejection> =
             result.outgoing_egresses.iter().map(|message| self.egresses.resolve(message)).collect();
         let mutations: Result<Vec<Mutation>, Rejection> =
             result.state_mutations.into_iter().map(|mutation| self.mutation(mutation)).collect();
-        Ok(Effects {
-            messages: messages?,
-            delayed: result.delayed_invocations.len(),
-            egress: egress?,
-            mutations: mutations?,
-        })
+        Ok(Effects { messages: messages?, delayed: delayed?, egress: egress?, mutations: mutations? })
+    }
+
+    /// A cancellation is its token; all other fields mean nothing then.
+    fn delayed(&self, delayed: DelayedInvocation) -> Result<DelayedEffect, Rejection> {
+        let DelayedInvocation { delay_in_ms, target, argument, is_cancellation_request, cancellation_token } = delayed;
+        let token = cancellation_token;
+        if is_cancellation_request {
+            return Ok(DelayedEffect::Cancel { token });
+        }
+        let message = self.message(OutgoingMessage { target, argument })?;
+        Ok(DelayedEffect::Send { delay_ms: delay_in_ms, message, token })
     }
 
     fn message(&self, message: OutgoingMessage) -> Result<Message, Rejection> {

@@ -11,8 +11,11 @@
 //!
 //! family  kind                key behind group and kind
 //! values  10 state            address, name of the state (to the end of the key)
+//! values  11 accessed         address
 //! queues  20 listed           address
 //! queues  21 pending          address, sequence
+//! queues  22 delayed          due time (u64, big endian), sequence; the group is that of the sender's id
+//! queues  23 token            text(id of the senders), token (to the end of the key)
 //! queues  80 meta             -
 //! queues  81 chain            -
 //! queues  82 lane             lane
@@ -28,7 +31,7 @@
 
 use std::fmt;
 
-use millpond_engine::{LaneName, Sequence, key_group};
+use millpond_engine::{KEY_GROUPS, LaneName, Millis, Sequence, key_group};
 use millpond_protocol::{Address, TypeName};
 
 /// The group of what belongs to no address. Key groups are below.
@@ -40,10 +43,16 @@ pub const NO_GROUP: u16 = 0xffff;
 pub enum Kind {
     /// A state value.
     State = 0x10,
+    /// When a request carried the values of an address last.
+    Accessed = 0x11,
     /// The address has pending invocations.
     Listed = 0x20,
     /// A pending invocation.
     Pending = 0x21,
+    /// A message that waits for its time.
+    Delayed = 0x22,
+    /// The message that a cancellation token stands for.
+    Token = 0x23,
     /// The engine's own variables.
     Meta = 0x80,
     /// The last checkpoint's number and checksums.
@@ -85,6 +94,34 @@ impl KeyBuffer {
     /// What the keys of all state values of an address begin with, and no other key.
     pub fn states(&mut self, address: &Address) -> &[u8] {
         self.of_address(Kind::State, address);
+        &self.0
+    }
+
+    /// The key of the time at which a request carried the values of an address last.
+    pub fn accessed(&mut self, address: &Address) -> &[u8] {
+        self.of_address(Kind::Accessed, address);
+        &self.0
+    }
+
+    /// The key of a delayed message, by the id of its sender.
+    pub fn delayed(&mut self, id: &str, due: Millis, sequence: Sequence) -> &[u8] {
+        self.delayed_in(key_group(id));
+        self.0.extend_from_slice(&due.to_be_bytes());
+        self.0.extend_from_slice(&sequence.to_be_bytes());
+        &self.0
+    }
+
+    /// What the keys of delayed messages of this key group begin with.
+    pub fn delayed_in(&mut self, group: u16) -> &[u8] {
+        self.begin(group, Kind::Delayed);
+        &self.0
+    }
+
+    /// The key of a cancellation token.
+    pub fn token(&mut self, id: &str, token: &str) -> &[u8] {
+        self.begin(key_group(id), Kind::Token);
+        self.text(id);
+        self.0.extend_from_slice(token.as_bytes());
         &self.0
     }
 
@@ -224,6 +261,24 @@ pub enum Key {
         /// Its name.
         name: String,
     },
+    /// When a request carried the values of an address last.
+    Accessed(Address),
+    /// A message that waits for its time.
+    Delayed {
+        /// The key group of its sender's id.
+        group: u16,
+        /// When it is due.
+        due: Millis,
+        /// Its place among those of one millisecond.
+        sequence: Sequence,
+    },
+    /// The message that a cancellation token stands for.
+    Token {
+        /// The id of the senders who share it.
+        id: String,
+        /// The token.
+        token: String,
+    },
     /// The address has pending invocations.
     Listed(Address),
     /// A pending invocation.
@@ -272,6 +327,13 @@ impl Key {
             _ if kind == Kind::State as u8 => Key::State { address: rest.address(group)?, name: rest.remainder()? },
             _ if kind == Kind::Listed as u8 => Key::Listed(rest.address(group)?),
             _ if kind == Kind::Pending as u8 => Key::Pending { address: rest.address(group)?, sequence: rest.u64()? },
+            _ if kind == Kind::Accessed as u8 => Key::Accessed(rest.address(group)?),
+            _ if kind == Kind::Delayed as u8 => Key::Delayed {
+                group: Some(group).filter(|group| *group < KEY_GROUPS)?,
+                due: rest.u64()?,
+                sequence: rest.u64()?,
+            },
+            _ if kind == Kind::Token as u8 => rest.token(group)?,
             _ if group != NO_GROUP => return None,
             _ if kind == Kind::Meta as u8 => Key::Meta,
             _ if kind == Kind::Chain as u8 => Key::Chain,
@@ -291,6 +353,9 @@ impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Key::State { address, name } => write!(f, "state `{name}` of `{address}`"),
+            Key::Accessed(address) => write!(f, "last call of `{address}`"),
+            Key::Delayed { due, sequence, .. } => write!(f, "delayed message {sequence} due at {due}"),
+            Key::Token { id, token } => write!(f, "cancellation token `{token}` of id `{id}`"),
             Key::Listed(address) => write!(f, "list entry of `{address}`"),
             Key::Pending { address, sequence } => {
                 write!(f, "pending invocation {sequence} of `{address}`")
@@ -370,6 +435,11 @@ impl<'a> Rest<'a> {
         (key_group(&address.id) == group).then_some(address)
     }
 
+    fn token(&mut self, group: u16) -> Option<Key> {
+        let id = self.text()?.to_owned();
+        (key_group(&id) == group).then_some(Key::Token { id, token: self.remainder()? })
+    }
+
     fn lane(&mut self) -> Option<LaneName> {
         Some(LaneName { egress: self.typename()?, part: self.text()?.to_owned() })
     }
@@ -419,6 +489,15 @@ mod tests {
                 parse(key.pending(&address, number)),
                 Some(Key::Pending { address: address.clone(), sequence: number })
             );
+            prop_assert_eq!(parse(key.accessed(&address)), Some(Key::Accessed(address.clone())));
+            prop_assert_eq!(
+                parse(key.delayed(&name, number, !number)),
+                Some(Key::Delayed { group: key_group(&name), due: number, sequence: !number })
+            );
+            prop_assert_eq!(
+                parse(key.token(&address.id, &name)),
+                Some(Key::Token { id: address.id.to_string(), token: name.clone() })
+            );
             prop_assert_eq!(parse(key.lane(&lane)), Some(Key::Lane(lane.clone())));
             prop_assert_eq!(
                 parse(key.outbox(&lane, number)),
@@ -451,6 +530,7 @@ mod tests {
             let places = Place::new(a.clone()).cmp(&Place::new(b.clone()));
             prop_assert_eq!(one.listed(&a).cmp(other.listed(&b)), places);
             prop_assert_eq!(one.pending(&a, m).cmp(other.pending(&b, n)), places.then(m.cmp(&n)));
+            prop_assert_eq!(one.delayed("a", m, n).cmp(other.delayed("a", n, m)), (m, n).cmp(&(n, m)));
         }
 
         /// Nothing behind a prefix's end begins with it, and nothing that begins with it is behind.
@@ -480,6 +560,12 @@ mod tests {
             key.pending(&address, 258).escape_ascii().to_string(),
             r"\x00<!\x02ns\x02fn\x01a\x00\x00\x00\x00\x00\x00\x01\x02"
         );
+        assert_eq!(key.accessed(&address).escape_ascii().to_string(), r"\x00<\x11\x02ns\x02fn\x01a");
+        assert_eq!(
+            key.delayed("a", 1, 258).escape_ascii().to_string(),
+            r#"\x00<\"\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01\x02"#
+        );
+        assert_eq!(key.token("a", "tok").escape_ascii().to_string(), r"\x00<#\x01atok");
         assert_eq!(
             key.outbox(&lane, 7).escape_ascii().to_string(),
             r"\xff\xff\x83\x01e\x01g\x00\x00\x00\x00\x00\x00\x00\x00\x07"

@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use millpond_engine::{Expiration, IdempotencyEntry, Invocation, Meta, StateSpec, StateValue};
+use millpond_engine::{DelayedMessage, Expiration, IdempotencyEntry, Invocation, Meta, StateSpec, StateValue};
 use millpond_protocol::{Address, TypeName};
 use prost::Message;
 
@@ -77,10 +77,80 @@ pub struct AddressRecord {
     pub id: String,
 }
 
+impl From<&Address> for AddressRecord {
+    fn from(address: &Address) -> AddressRecord {
+        AddressRecord {
+            namespace: address.function.namespace().to_owned(),
+            name: address.function.name().to_owned(),
+            id: address.id.to_string(),
+        }
+    }
+}
+
 impl From<AddressRecord> for Address {
     fn from(record: AddressRecord) -> Address {
         Address::new(TypeName::new(&record.namespace, &record.name), record.id)
     }
+}
+
+/// When a request carried the values of an address last.
+#[derive(Clone, PartialEq, Message)]
+pub struct AccessedRecord {
+    /// In milliseconds since the Unix epoch.
+    #[prost(uint64, tag = "1")]
+    pub time: u64,
+}
+
+/// A message that waits for its time.
+#[derive(Clone, PartialEq, Message)]
+pub struct DelayedRecord {
+    /// Who sent it.
+    #[prost(message, optional, tag = "1")]
+    pub sender: Option<AddressRecord>,
+    /// The receiver.
+    #[prost(message, optional, tag = "2")]
+    pub target: Option<AddressRecord>,
+    /// The argument, an encoded `TypedValue`.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub argument: Bytes,
+    /// The token that cancels it; empty means none.
+    #[prost(string, tag = "4")]
+    pub token: String,
+}
+
+impl From<&DelayedMessage> for DelayedRecord {
+    fn from(message: &DelayedMessage) -> DelayedRecord {
+        DelayedRecord {
+            sender: Some(AddressRecord::from(&message.sender)),
+            target: Some(AddressRecord::from(&message.target)),
+            argument: message.argument.clone(),
+            token: message.token.as_deref().unwrap_or_default().to_owned(),
+        }
+    }
+}
+
+impl TryFrom<DelayedRecord> for DelayedMessage {
+    type Error = &'static str;
+
+    fn try_from(record: DelayedRecord) -> Result<DelayedMessage, Self::Error> {
+        Ok(DelayedMessage {
+            sender: record.sender.ok_or("its sender is missing")?.into(),
+            target: record.target.ok_or("its target is missing")?.into(),
+            argument: record.argument,
+            token: (!record.token.is_empty()).then(|| record.token.into()),
+        })
+    }
+}
+
+/// The message that a cancellation token stands for.
+#[derive(Clone, PartialEq, Message)]
+pub struct TokenRecord {
+    /// When it is due.
+    #[prost(uint64, tag = "1")]
+    pub due: u64,
+    /// Its place among those of one millisecond.
+    #[prost(uint64, tag = "2")]
+    pub sequence: u64,
 }
 
 /// That an address has pending invocations. Says no more yet.

@@ -3,12 +3,10 @@
 //! An event carries the number of a node. Whoever runs a node notes its number in the state of its address, then does what
 //! the node says: messages to other addresses, which carry the numbers of its children, and records for a lane.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use bytes::Bytes;
-use millpond_engine::{EndpointConfig, EngineConfig, FunctionPattern, LaneName, Limits};
+use millpond_engine::{EndpointConfig, EngineConfig, Expiration, FunctionPattern, LaneName, Limits, StateSpec};
 use millpond_protocol::{Address, TypeName};
+use std::collections::BTreeMap;
 
 /// One invocation of the workload.
 #[derive(Debug, Clone)]
@@ -17,6 +15,12 @@ pub(crate) struct Node {
     pub(crate) address: usize,
     /// Messages that it sends, in order.
     pub(crate) children: Vec<u64>,
+    /// It is sent with this delay; `None` is at once.
+    pub(crate) delay_ms: Option<i64>,
+    /// It is sent with a token, which its sender or one of its id cancels.
+    pub(crate) fate: Fate,
+    /// Delayed nodes that it cancels.
+    pub(crate) cancels: Vec<u64>,
     /// Lanes that it writes its number to, in order.
     pub(crate) records: Vec<u32>,
     /// The event it descends from, named by its first target.
@@ -25,6 +29,17 @@ pub(crate) struct Node {
     pub(crate) parent: Option<u64>,
     /// Every batch with it is rejected, until faults end.
     pub(crate) poison: bool,
+}
+
+/// What is to become of a node once its event is taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It runs once.
+    Runs,
+    /// It is cancelled long before its time.
+    Cancelled,
+    /// It is cancelled about when its time comes.
+    Open,
 }
 
 /// Everything that a seed decides before the first step.
@@ -40,6 +55,8 @@ pub(crate) struct Scenario {
     pub(crate) faults: Faults,
     /// Steps after which faults end.
     pub(crate) faulty_steps: u32,
+    /// Life of the values that expire.
+    pub(crate) ttl_ms: u64,
 }
 
 /// Chances in a thousand, per occasion.
@@ -91,6 +108,7 @@ impl Scenario {
             late_endpoint,
             faults: faults(random),
             faulty_steps: random.u32(200..2000),
+            ttl_ms: random.u64(1..3_000),
         };
         for _ in 0..random.usize(1..60) {
             let root = scenario.nodes.len() as u64;
@@ -111,13 +129,45 @@ impl Scenario {
         let records = (0..random.u32(0..3)).map(|_| random.u32(0..lanes)).collect();
         let address = random.usize(0..self.addresses.len());
         let poison = random.u32(0..1000) < self.faults.poison;
-        self.nodes.push(Node { address, children: Vec::new(), records, root, parent, poison });
+        let delayed = parent.is_some() && random.u32(0..5) == 0;
+        let delay_ms = delayed.then(|| random.i64(0..400));
+        let fate = Fate::Runs;
+        let (children, cancels) = (Vec::new(), Vec::new());
+        self.nodes.push(Node { address, children, delay_ms, fate, cancels, records, root, parent, poison });
         if depth > 0 {
             let children =
                 (0..random.u32(0..4)).map(|_| self.grow(random, depth - 1, root, Some(number), lanes)).collect();
             self.nodes[number as usize].children = children;
+            if random.u32(0..4) == 0 {
+                self.grow_cancelled(random, root, number, lanes);
+            }
         }
         number
+    }
+
+    /// Adds a delayed child with a token, and somebody of its sender's id who cancels it: the sender itself in the same
+    /// answer, or another child, of any function type, that the sender sends at once.
+    fn grow_cancelled(&mut self, random: &mut fastrand::Rng, root: u64, parent: u64, lanes: u32) {
+        let doomed = self.grow(random, 0, root, Some(parent), lanes);
+        let soon = random.bool();
+        let node = &mut self.nodes[doomed as usize];
+        (node.delay_ms, node.fate) = match soon {
+            true => (Some(random.i64(0..200)), Fate::Open),
+            false => (Some(1 << 50), Fate::Cancelled),
+        };
+        self.nodes[parent as usize].children.push(doomed);
+        if random.u32(0..3) == 0 {
+            self.nodes[parent as usize].cancels.push(doomed);
+            self.nodes[doomed as usize].fate = Fate::Cancelled;
+            return;
+        }
+        let id = self.addresses[self.nodes[parent as usize].address].id.clone();
+        let siblings: Vec<usize> = (0..self.addresses.len()).filter(|place| self.addresses[*place].id == id).collect();
+        let canceller = self.grow(random, 0, root, Some(parent), lanes);
+        let node = &mut self.nodes[canceller as usize];
+        node.address = siblings[random.usize(0..siblings.len())];
+        node.cancels.push(doomed);
+        self.nodes[parent as usize].children.push(canceller);
     }
 
     pub(crate) fn node(&self, number: u64) -> &Node {
@@ -162,6 +212,7 @@ fn config(random: &mut fastrand::Rng, lanes: u32) -> EngineConfig {
         idempotency_keys: small(random, 60, 1 << 20) as u64,
         parked_ms: random.u64(100..5000),
         restore_window: random.usize(1..10),
+        delayed_window: small(random, 2, 1 << 10),
         ..Limits::default()
     };
     let mut endpoint =
@@ -202,7 +253,19 @@ fn faults(random: &mut fastrand::Rng) -> Faults {
     }
 }
 
-/// The names of the two states that the function keeps.
-pub(crate) fn state_names() -> [Arc<str>; 2] {
-    ["log".into(), "last".into()]
+/// The states that the function keeps. `log` and `last` are what ran; the others hold the time at which they were written,
+/// and `stamp` is the one of them that does not expire.
+pub(crate) fn specs(ttl_ms: u64) -> Vec<StateSpec> {
+    let spec = |name: &str, expiration| StateSpec {
+        name: name.into(),
+        typename: TypeName::new(NAMESPACE, "numbers"),
+        expiration,
+    };
+    vec![
+        spec("log", Expiration::None),
+        spec("last", Expiration::None),
+        spec("stamp", Expiration::None),
+        spec("fleeting", Expiration::AfterWrite(ttl_ms)),
+        spec("touched", Expiration::AfterInvoke(ttl_ms)),
+    ]
 }

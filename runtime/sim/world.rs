@@ -66,6 +66,8 @@ struct World {
     stopped: bool,
     /// Calls that the engine waits for.
     flying: BTreeMap<CallId, Address>,
+    /// When a request carried a value that lives on with each request, by address: ever, and since the last start.
+    touched: BTreeMap<Address, (Millis, Option<Millis>)>,
     /// Until when each endpoint cannot be reached.
     down: Vec<Millis>,
     /// Readers that wait: their lane, and what they freed.
@@ -76,6 +78,9 @@ struct World {
     tick: Option<(Millis, u64)>,
     report: Report,
 }
+
+/// A time so far away that the clock does not get there.
+const NEVER: Millis = 1 << 45;
 
 /// Steps after which a run that does not drain is stuck: ten times what the longest of 2,000 seeds takes.
 const STEPS_MAX: u64 = 30_000;
@@ -106,6 +111,7 @@ pub fn run(seed: u64) -> Result<Report, String> {
         stopping: false,
         stopped: false,
         flying: BTreeMap::new(),
+        touched: BTreeMap::new(),
         frees: BTreeMap::new(),
         next_free: 1 << 40,
         trace: std::env::var_os("MILLPOND_SIM_TRACE").is_some(),
@@ -149,7 +155,10 @@ impl World {
     fn at_rest(&self) -> Result<(), String> {
         let metrics = self.engine.metrics();
         let backlog: u64 = metrics.functions.values().map(|function| function.backlog + function.in_flight).sum();
-        match metrics.pending_bytes + metrics.calls_in_flight + metrics.parked + backlog as usize {
+        let (delayed, tokens) = self.ledger.waiting();
+        let left =
+            metrics.pending_bytes + metrics.calls_in_flight + metrics.parked + metrics.delayed + backlog as usize;
+        match left + delayed + tokens {
             0 => Ok(()),
             _ => Err(format!("everything is done, but the engine says {metrics:?}")),
         }
@@ -183,6 +192,10 @@ impl World {
         if self.chance(self.scenario.faults.resume) {
             let address = self.random.usize(0..self.scenario.addresses.len());
             return self.tell(Input::Resume(self.scenario.addresses[address].clone()));
+        }
+        // What is cancelled has a time that never comes: whoever cancels it may wait for the end of faults.
+        if self.queue.keys().next().is_some_and(|(time, _)| *time > self.now + NEVER) {
+            return Ok(());
         }
         let Some((time, happening)) = self.queue.pop_first().map(|((time, _), happening)| (time, happening)) else {
             return Ok(());
@@ -353,6 +366,7 @@ impl World {
         self.stopping = false;
         self.stopped = false;
         self.flying.clear();
+        self.touched.values_mut().for_each(|(_, here)| *here = None);
         self.frees.clear();
         if self.random.bool() {
             self.now -= self.random.u64(0..self.now / 2); // The clock was set back.
@@ -364,7 +378,10 @@ impl World {
         self.drain()
     }
 
-    fn tell(&mut self, input: Input) -> Result<(), String> {
+    fn tell(&mut self, mut input: Input) -> Result<(), String> {
+        if let Input::Reply { reply, .. } = &mut input {
+            function::put_time(reply, self.now.max(self.engine.now()));
+        }
         self.trace(&format!("{} {input:?}", self.now));
         if let Input::Reply { call, .. } | Input::CallFailed { call, .. } = &input {
             self.flying.remove(call);
@@ -400,6 +417,7 @@ impl World {
                     if self.flying.len() > self.scenario.config.limits.calls_in_flight {
                         return Err(format!("{} calls are in flight", self.flying.len()));
                     }
+                    self.check_expiry(&call)?;
                     let delay = self.random.u64(0..20);
                     self.after(delay, Happening::Serve(call));
                 }
@@ -424,6 +442,35 @@ impl World {
             }
         }
         self.arm()
+    }
+
+    /// A request carries a value up to its last millisecond, and not behind it. A repeated attempt carries what the first
+    /// one did.
+    fn check_expiry(&mut self, call: &Call) -> Result<(), String> {
+        let (now, ttl) = (self.engine.now(), self.scenario.ttl_ms);
+        let Some([Some(written), fleeting, touched]) = function::times(call).filter(|_| call.attempt == 0) else {
+            return Ok(());
+        };
+        let lives = |last: Millis| last + ttl > now;
+        if fleeting.is_some() != lives(written) {
+            return Err(format!("{}: `fleeting` of {written} is {fleeting:?} at {now}, life {ttl}", call.target));
+        }
+        let (ever, here) = self.touched.get(&call.target).copied().unwrap_or((0, None));
+        // The stamp of a request may be lost with a crash, and then the clock runs from an earlier one.
+        let right = match touched {
+            Some(_) => lives(ever.max(written)),
+            None => !lives(here.unwrap_or(0).max(written)),
+        };
+        if touched.is_some() {
+            self.touched.insert(call.target.clone(), (now, Some(now)));
+        }
+        match right {
+            true => Ok(()),
+            false => Err(format!(
+                "{}: `touched` of {written}, called {ever} {here:?}, is {touched:?} at {now}, life {ttl}",
+                call.target
+            )),
+        }
     }
 
     /// What an answer says must be true already; the producer hears of it later.

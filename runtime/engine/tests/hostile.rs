@@ -3,8 +3,9 @@
 
 use bytes::Bytes;
 use millpond_engine::{
-    CallFailure, CallId, Effects, EgressRecord, Event, Expiration, FailureKind, IdempotencyEntry, IdempotencyKey,
-    Input, Invocation, LaneId, Limits, Loaded, Message, Mutation, Receipt, Reply, StateSpec, StateValue,
+    CallFailure, CallId, DelayedEffect, DelayedMessage, Effects, EgressRecord, Event, Expiration, FailureKind,
+    IdempotencyEntry, IdempotencyKey, Input, Invocation, LaneId, Limits, Loaded, Message, Mutation, Receipt, Reply,
+    StateSpec, StateValue,
 };
 use millpond_protocol::{Address, TypeName};
 
@@ -46,14 +47,22 @@ impl Random {
 
     fn spec(&mut self) -> StateSpec {
         let mut spec = typed_spec(self.name(), ["text", "text", "text", "number"][self.below(4) as usize]);
-        spec.expiration = [Expiration::None, Expiration::AfterWrite(0)][self.below(10) as usize / 9];
+        spec.expiration =
+            [Expiration::None, Expiration::AfterWrite(0), Expiration::AfterInvoke(3)][self.below(10) as usize / 4];
         spec
     }
 
     fn effects(&mut self) -> Effects {
         Effects {
             messages: self.some(2, |random| Message { target: random.address(), argument: random.bytes() }),
-            delayed: self.below(10) as usize / 9,
+            delayed: self.some(1, |random| match random.below(3) {
+                0 => DelayedEffect::Cancel { token: random.name().to_owned() },
+                _ => DelayedEffect::Send {
+                    delay_ms: [0, 5, i64::MAX, -1][random.below(4) as usize],
+                    message: Message { target: random.address(), argument: random.bytes() },
+                    token: random.name().to_owned(),
+                },
+            }),
             egress: self.some(2, |random| EgressRecord {
                 lane: LaneId([0, 1, 1, 7][random.below(4) as usize]),
                 record: random.bytes(),
@@ -88,12 +97,31 @@ impl Random {
             written: random.number(),
         };
         let invocation = |random: &mut Random| Invocation { caller: None, argument: random.bytes(), arrived: 0 };
-        match self.below(3) {
+        let delayed = |random: &mut Random| {
+            let message = DelayedMessage {
+                sender: random.address(),
+                target: random.address(),
+                argument: random.bytes(),
+                token: random.some(1, |random| random.name().into()).pop(),
+            };
+            (random.number(), random.number(), message)
+        };
+        match self.below(5) {
+            3 => Loaded::Delayed {
+                after: (self.number(), self.number()),
+                messages: self.some(3, delayed),
+                more: self.below(2) == 0,
+            },
+            4 => Loaded::Tokens {
+                call: CallId(self.number()),
+                found: self.some(2, |random| (random.name().into(), (random.number(), random.number()))),
+            },
             0 => Loaded::Address {
                 address: self.address(),
                 states: self.some(3, |random| (random.name().into(), value(random))),
                 pending: self.some(3, |random| (random.number(), invocation(random))),
                 listed: self.below(2) == 0,
+                accessed: self.some(1, Random::number).pop(),
             },
             1 => Loaded::Pending { addresses: self.some(3, Random::address), more: self.below(2) == 0 },
             _ => Loaded::Idempotency {

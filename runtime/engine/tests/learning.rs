@@ -1,6 +1,6 @@
 //! How the engine learns what states a function has, and what it sends.
 
-use millpond_engine::{Effects, FailureKind, Limits, Mutation};
+use millpond_engine::{Effects, FailureKind, Limits};
 
 use crate::bench::{Bench, address, arguments, modify, spec, states, typed_spec, writes};
 
@@ -111,20 +111,4 @@ fn value_of_another_type_is_kept_and_not_handed_out() {
     let mut bench = bench.crash();
     assert_eq!(arguments(&bench.incomplete(vec![spec("seen")])), ["b"], "the function reverted");
     assert_eq!(states(&bench.call()), [("seen".to_owned(), Some("old".to_owned()))]);
-}
-
-/// What is not there yet is refused in words: expiration and delayed messages.
-#[test]
-fn what_is_not_there_yet_is_rejected() {
-    let mut bench = Bench::new();
-    let mut expiring = spec("seen");
-    expiring.expiration = millpond_engine::Expiration::AfterWrite(10);
-    bench.event(&address("f", "1"), "a");
-    bench.incomplete(vec![expiring]);
-    let code = |bench: &Bench, id| bench.engine.view(&address("f", id)).and_then(|view| view.failure).map(|f| f.code);
-    assert_eq!(code(&bench, "1"), Some("MP3007"));
-    bench.event(&address("f", "2"), "a");
-    let delayed = Effects { delayed: 1, mutations: vec![Mutation::Delete { name: "x".into() }], ..Effects::default() };
-    bench.complete(delayed);
-    assert_eq!(code(&bench, "2"), Some("MP3004"));
 }

@@ -5,6 +5,8 @@ mod bench;
 
 mod batches;
 mod checkpoints;
+mod delayed;
+mod expiry;
 mod failures;
 mod hostile;
 mod idempotency;

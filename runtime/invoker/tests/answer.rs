@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use millpond_engine::{
-    Effects, EgressRecord, Expiration, LaneId, Limits, Message as Sent, Mutation, Rejection, Reply, StateSpec,
+    DelayedEffect, Effects, EgressRecord, Expiration, LaneId, Limits, Message, Message as Sent, Mutation, Rejection,
+    Reply, StateSpec,
 };
 use millpond_protocol::proto::reqreply::from_function::{
     self, DelayedInvocation, EgressMessage, ExpirationSpec, IncompleteInvocationContext, Invocation,
@@ -115,10 +116,37 @@ fn what_is_allowed() {
         ),
         (
             completed(InvocationResponse {
-                delayed_invocations: vec![DelayedInvocation::default(); 3],
+                delayed_invocations: vec![
+                    DelayedInvocation {
+                        delay_in_ms: -7,
+                        target: address("abcd", "efgh", "1234"),
+                        argument: Some(typed("a/b", b"x")),
+                        cancellation_token: "t".to_owned(),
+                        ..DelayedInvocation::default()
+                    },
+                    // A cancellation is its token; all else is not looked at, not even a target that is missing.
+                    DelayedInvocation {
+                        is_cancellation_request: true,
+                        cancellation_token: "u".to_owned(),
+                        ..DelayedInvocation::default()
+                    },
+                ],
                 ..InvocationResponse::default()
             }),
-            Effects { delayed: 3, ..Effects::default() },
+            Effects {
+                delayed: vec![
+                    DelayedEffect::Send {
+                        delay_ms: -7,
+                        message: Message {
+                            target: to("abcd", "efgh", "1234"),
+                            argument: typed("a/b", b"x").encode_to_vec().into(),
+                        },
+                        token: "t".to_owned(),
+                    },
+                    DelayedEffect::Cancel { token: "u".to_owned() },
+                ],
+                ..Effects::default()
+            },
         ),
     ] {
         assert_eq!(decode(&answer), Ok(Reply::Completed(expected)), "{answer:?}");

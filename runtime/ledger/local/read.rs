@@ -3,12 +3,13 @@
 //! Every iterator has a lower and an upper bound, so that it never walks over what was deleted beside what it looks for, and
 //! queues are entered at their head, which their lane or address knows, never at their first key.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use millpond_engine::{
-    IdempotencyEntry, Invocation, KEY_GROUPS, LaneName, Lanes, Load, Loaded, Meta, NEW_LANE, Restored, Sequence,
-    StateSpec, StateValue,
+    IdempotencyEntry, Invocation, KEY_GROUPS, LaneName, Lanes, Load, Loaded, Meta, Millis, NEW_LANE, Restored,
+    Sequence, StateSpec, StateValue,
 };
 use millpond_protocol::{Address, TypeName};
 use prost::Message;
@@ -17,8 +18,8 @@ use rocksdb::{ColumnFamily, DB, DBRawIterator, ReadOptions, Snapshot};
 use super::options::{QUEUES, VALUES};
 use crate::ledger::keys::{self, Key, KeyBuffer, end_of};
 use crate::ledger::records::{
-    ChainRecord, IdempotencyRecord, LaneRecord, MetaRecord, PendingRecord, SpecRecord, StateRecord, corrupt, decode,
-    outbox_ranges,
+    AccessedRecord, ChainRecord, DelayedRecord, IdempotencyRecord, LaneRecord, MetaRecord, PendingRecord, SpecRecord,
+    StateRecord, TokenRecord, corrupt, decode, outbox_ranges,
 };
 use crate::ledger::{LedgerError, local::storage};
 
@@ -68,6 +69,11 @@ impl<'a> View<'a> {
         match load {
             Load::Address(address) => self.address(address),
             Load::Pending { after, limit } => self.listed(after.as_ref(), *limit),
+            Load::Delayed { after, limit } => self.delayed(*after, *limit),
+            Load::Tokens { id, tokens, call } => {
+                let found = self.tokens(id, tokens)?;
+                Ok(Loaded::Tokens { call: *call, found })
+            }
             Load::Idempotency { key, generations } => {
                 let found = self.idempotency(key, generations)?;
                 Ok(Loaded::Idempotency { key: key.clone(), found })
@@ -80,7 +86,11 @@ impl<'a> View<'a> {
         let states = self.states(key.states(address))?;
         let listed = self.get(key.listed(address))?.is_some();
         let pending = if listed { self.pending(key.pendings(address))? } else { Vec::new() };
-        Ok(Loaded::Address { address: address.clone(), states, pending, listed })
+        let accessed = match states.is_empty() {
+            true => None,
+            false => self.accessed(key.accessed(address))?,
+        };
+        Ok(Loaded::Address { address: address.clone(), states, pending, listed, accessed })
     }
 
     fn states(&self, prefix: &[u8]) -> Result<Vec<(Arc<str>, StateValue)>, LedgerError> {
@@ -98,6 +108,49 @@ impl<'a> View<'a> {
         }
         rows.status().map_err(storage("reading states"))?;
         Ok(states)
+    }
+
+    fn accessed(&self, key: &[u8]) -> Result<Option<Millis>, LedgerError> {
+        let record = self.snapshot.get_pinned_cf(self.values, key).map_err(storage("reading a record"))?;
+        record.map(|bytes| Ok(decode::<AccessedRecord>(key, &bytes)?.time)).transpose()
+    }
+
+    /// Delayed messages in the order of their time: each key group has them in that order, so the groups are merged.
+    fn delayed(&self, after: (Millis, Sequence), limit: usize) -> Result<Loaded, LedgerError> {
+        let mut groups = BTreeMap::new();
+        for group in 0..KEY_GROUPS {
+            let prefix = KeyBuffer::default().delayed_in(group).to_vec();
+            let start = [&prefix[..], &after.0.to_be_bytes(), &after.1.to_be_bytes(), &[0]].concat();
+            let mut rows = self.range(self.queues, &start, &end_of(&prefix));
+            rows.seek(&start);
+            if let Some(due) = due(&rows)? {
+                groups.insert(due, rows);
+            }
+        }
+        let mut messages = Vec::new();
+        while messages.len() < limit
+            && let Some(((due_at, sequence), mut rows)) = groups.pop_first()
+        {
+            let Some((key, value)) = rows.item() else { continue };
+            let message = decode::<DelayedRecord>(key, value)?.try_into().map_err(|why| corrupt(key, why))?;
+            messages.push((due_at, sequence, message));
+            rows.next();
+            if let Some(due) = due(&rows)? {
+                groups.insert(due, rows);
+            }
+        }
+        Ok(Loaded::Delayed { after, messages, more: !groups.is_empty() })
+    }
+
+    fn tokens(&self, id: &str, tokens: &[Arc<str>]) -> Result<Vec<(Arc<str>, (Millis, Sequence))>, LedgerError> {
+        let mut buffer = KeyBuffer::default();
+        let mut found = Vec::new();
+        for token in tokens {
+            if let Some(record) = self.record::<TokenRecord>(buffer.token(id, token))? {
+                found.push((token.clone(), (record.due, record.sequence)));
+            }
+        }
+        Ok(found)
     }
 
     fn pending(&self, prefix: &[u8]) -> Result<Vec<(Sequence, Invocation)>, LedgerError> {
@@ -268,6 +321,17 @@ impl Given {
             self.records.extend((first.max(start)..).zip(slices));
         }
         Ok(count == ranges.len() && self.records.len() < self.limit)
+    }
+}
+
+/// Due time and sequence number of the delayed message that an iterator stands at; `None` behind the last one.
+fn due(rows: &DBRawIterator<'_>) -> Result<Option<(Millis, Sequence)>, LedgerError> {
+    let Some(key) = rows.key() else {
+        return rows.status().map(|()| None).map_err(storage("reading delayed messages"));
+    };
+    match Key::parse(key) {
+        Some(Key::Delayed { due, sequence, .. }) => Ok(Some((due, sequence))),
+        _ => Err(corrupt(key, "it is no delayed message")),
     }
 }
 

@@ -2,8 +2,9 @@
 //! `LEDGER_CHECKPOINTS` says how many checkpoints it has.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use millpond_engine::{Expiration, Load, Sequence, StateSpec, Write};
+use millpond_engine::{CallId, DelayedMessage, Expiration, Load, Millis, Sequence, StateSpec, Write};
 use millpond_protocol::Address;
 
 use super::words::*;
@@ -48,6 +49,7 @@ struct World {
     hand: Hand,
     addresses: Vec<Address>,
     pending: BTreeMap<usize, BTreeSet<Sequence>>,
+    delayed: BTreeMap<(Millis, Sequence), Arc<str>>,
     sequence: Sequence,
     generation: u64,
 }
@@ -65,6 +67,7 @@ impl World {
             hand: Hand::with_lanes(vec![lane(""), lane("a"), lane("aa")]),
             addresses,
             pending: BTreeMap::new(),
+            delayed: BTreeMap::new(),
             sequence: 0,
             generation: 2,
         }
@@ -95,6 +98,7 @@ impl World {
             self.generation += 1;
             writes.push(Write::ForgetIdempotency { generation: self.generation - 2 });
         }
+        self.delayed_writes(&mut writes);
         if self.random.one_in(10) {
             let expiration = Expiration::AfterWrite(self.random.below(1 << 40));
             let name = format!("s{}", self.random.below(3));
@@ -106,6 +110,33 @@ impl World {
         writes
     }
 
+    fn delayed_writes(&mut self, writes: &mut Vec<Write>) {
+        let gone: Vec<(Millis, Sequence)> = self.delayed.keys().copied().filter(|_| self.random.one_in(5)).collect();
+        for (due, sequence) in gone {
+            let id = self.delayed.remove(&(due, sequence)).expect("it is there");
+            writes.push(Write::DelayedGone { id, due, sequence });
+        }
+        for _ in 0..self.random.below(4) {
+            self.sequence += 1;
+            let due = self.random.below(40);
+            let (sender, target) = (self.some_address(), self.some_address());
+            let message = DelayedMessage {
+                sender: self.addresses[sender].clone(),
+                target: self.addresses[target].clone(),
+                argument: self.text().into(),
+                token: self.random.one_in(2).then(|| "t".into()),
+            };
+            self.delayed.insert((due, self.sequence), message.sender.id.clone());
+            writes.push(Write::Delayed { due, sequence: self.sequence, message });
+        }
+        if self.random.one_in(2) {
+            let place = self.some_address();
+            let delayed = self.random.one_in(2).then(|| (self.random.below(40), self.random.below(1000)));
+            let token = self.random.below(4).to_string().into();
+            writes.push(Write::Token { id: self.addresses[place].id.clone(), token, delayed });
+        }
+    }
+
     fn writes_of(&mut self, place: usize, writes: &mut Vec<Write>) {
         let of = self.addresses[place].clone();
         for name in ["", "a", "ab", "b"] {
@@ -114,6 +145,9 @@ impl World {
                 1 | 2 => writes.push(state(&of, name, Some(value(self.text())))),
                 _ => {}
             }
+        }
+        if self.random.one_in(3) {
+            writes.push(Write::Accessed { address: of.clone(), time: self.random.below(1 << 40) });
         }
         let mut pending_here = self.pending.remove(&place).unwrap_or_default();
         let ends: Vec<Sequence> = pending_here.iter().copied().filter(|_| self.random.one_in(2)).collect();
@@ -134,7 +168,17 @@ impl World {
     fn look(&mut self, twin: &dyn Ledger, local: &dyn Ledger) {
         let seed = self.hand.number;
         let of = self.some_address();
-        match self.random.below(6) {
+        match self.random.below(8) {
+            6 => {
+                let after = (self.random.below(41), self.random.below(self.sequence + 2));
+                let limit = self.random.below(12) as usize;
+                self.ask(twin, local, &Load::Delayed { after, limit });
+            }
+            7 => {
+                let tokens = (0..5u64).map(|token| token.to_string().into()).collect();
+                let id = self.addresses[of].id.clone();
+                self.ask(twin, local, &Load::Tokens { id, tokens, call: CallId(seed) });
+            }
             0 | 1 => self.ask(twin, local, &Load::Address(self.addresses[of].clone())),
             2 => {
                 let after = if self.random.one_in(3) { None } else { Some(self.addresses[of].clone()) };

@@ -180,7 +180,7 @@ impl Seen {
 
 pub fn see(ledger: &dyn Ledger, address: &Address) -> Seen {
     match ledger.load(&Load::Address(address.clone())) {
-        Ok(Loaded::Address { address: of, states, pending, listed }) => {
+        Ok(Loaded::Address { address: of, states, pending, listed, .. }) => {
             assert_eq!(&of, address);
             Seen { states, pending, listed }
         }

@@ -1,0 +1,108 @@
+//! Expiration of state values: three modes, exact at the millisecond.
+
+use millpond_engine::{Effects, Expiration, FailureKind, StateSpec};
+
+use crate::bench::{Bench, address, modify, spec, states, writes};
+
+const TTL: u64 = 100;
+
+fn expiring(expiration: Expiration) -> StateSpec {
+    StateSpec { expiration, ..spec("seen") }
+}
+
+/// A function that declares `seen`, with the value written now at id 1.
+fn written(expiration: Expiration) -> Bench {
+    let mut bench = Bench::new();
+    bench.event(&address("f", "1"), "a");
+    bench.incomplete(vec![expiring(expiration)]);
+    bench.complete(writes(vec![modify("seen", "v")]));
+    bench
+}
+
+/// The value that a request carries after so long, the address being called now.
+fn value_after(bench: &mut Bench, ms: u64) -> Option<String> {
+    bench.now += ms;
+    bench.event(&address("f", "1"), "b");
+    states(&bench.complete(Effects::default())).remove(0).1
+}
+
+/// Until the last millisecond a value is there, and then it is not, and the ledger forgets it.
+#[test]
+fn after_write_ends_at_the_millisecond() {
+    for (ms, expected) in [(TTL - 1, Some("v".to_owned())), (TTL, None)] {
+        let mut bench = written(Expiration::AfterWrite(TTL));
+        assert_eq!(value_after(&mut bench, ms), expected);
+    }
+    let mut bench = written(Expiration::AfterWrite(TTL));
+    bench.settle();
+    value_after(&mut bench, TTL);
+    bench.settle();
+    let load = millpond_engine::Load::Address(address("f", "1"));
+    let millpond_engine::Loaded::Address { states, .. } = bench.ledger.load(&load) else { panic!("an address") };
+    assert!(states.is_empty());
+}
+
+/// A request does not restart the clock of `AFTER_WRITE`, and restarts that of `AFTER_INVOKE`.
+#[test]
+fn modes_differ_in_what_restarts_the_clock() {
+    for (expiration, expected) in
+        [(Expiration::AfterWrite(TTL), None), (Expiration::AfterInvoke(TTL), Some("v".to_owned()))]
+    {
+        let mut bench = written(expiration);
+        assert!(value_after(&mut bench, TTL - 1).is_some());
+        assert_eq!(value_after(&mut bench, TTL - 1), expected, "{expiration:?}");
+    }
+    let mut bench = written(Expiration::AfterInvoke(TTL));
+    assert!(value_after(&mut bench, TTL - 1).is_some());
+    assert_eq!(value_after(&mut bench, TTL), None);
+}
+
+/// The clock of `AFTER_INVOKE` goes on through a restart, down time included; the first request restarts nothing, because
+/// it carries nothing.
+#[test]
+fn down_time_counts() {
+    for (down, expected) in [(TTL - 1, Some("v".to_owned())), (TTL, None)] {
+        let mut bench = written(Expiration::AfterInvoke(TTL));
+        assert!(value_after(&mut bench, TTL / 2).is_some());
+        let called = bench.now;
+        bench.settle();
+        let mut bench = Bench::restart(bench.config, bench.ledger, called + down);
+        assert_eq!(bench.engine.now().max(called + down), bench.now.max(bench.engine.now()));
+        bench.event(&address("f", "1"), "b");
+        bench.incomplete(vec![expiring(Expiration::AfterInvoke(TTL))]);
+        let expected = if bench.engine.now() >= called + TTL { None } else { expected };
+        assert_eq!(states(&bench.call()), [("seen".to_owned(), expected)]);
+    }
+}
+
+/// A repeated attempt carries what the first one did, and restarts no clock.
+#[test]
+fn repeated_attempt_restarts_no_clock() {
+    let mut bench = written(Expiration::AfterInvoke(TTL));
+    bench.now += TTL - 1;
+    bench.event(&address("f", "1"), "b");
+    let first = bench.fail(FailureKind::Unreachable);
+    bench.tick(50);
+    let second = bench.complete(Effects::default());
+    assert_eq!(first.states, second.states);
+    assert_eq!(value_after(&mut bench, TTL - 50), None, "the clock runs from the first attempt");
+}
+
+/// A value that is over is not shown, though it is in memory until its address is called.
+#[test]
+fn view_hides_what_is_over() {
+    let mut bench = written(Expiration::AfterWrite(TTL));
+    let seen = |bench: &Bench| bench.engine.view(&address("f", "1")).map(|view| view.states.len());
+    assert_eq!(seen(&bench), Some(1));
+    bench.tick(TTL);
+    assert_eq!(seen(&bench), Some(0));
+}
+
+/// A clock that is set back brings nothing back.
+#[test]
+fn clock_set_back_brings_nothing_back() {
+    let mut bench = written(Expiration::AfterWrite(TTL));
+    bench.tick(TTL);
+    bench.now -= TTL;
+    assert_eq!(value_after(&mut bench, 0), None);
+}
