@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use millpond_engine::{
-    DelayedEffect, Effects, EgressRecord, Expiration, LaneId, Limits, Message, Message as Sent, Mutation, Rejection,
-    Reply, StateSpec,
+    DelayedEffect, Effects, EgressRecord, Expiration, LaneId, Limits, Message as Sent, Mutation, Rejection, Reply,
+    StateSpec,
 };
 use millpond_protocol::proto::reqreply::from_function::{
     self, DelayedInvocation, EgressMessage, ExpirationSpec, IncompleteInvocationContext, Invocation,
@@ -137,7 +137,7 @@ fn what_is_allowed() {
                 delayed: vec![
                     DelayedEffect::Send {
                         delay_ms: -7,
-                        message: Message {
+                        message: Sent {
                             target: to("abcd", "efgh", "1234"),
                             argument: typed("a/b", b"x").encode_to_vec().into(),
                         },

@@ -31,7 +31,7 @@ spec:
 #[test]
 fn the_modules_of_the_examples_are_accepted_without_a_warning() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../functions-examples/python");
-    for example in ["greeter", "balance"] {
+    for example in ["greeter", "balance", "reminder"] {
         let module = examples.join(example).join("module.yaml");
         let check = Command::new(env!("CARGO_BIN_EXE_millpond")).arg("check").arg(&module).output();
         let check = check.expect("the binary can be started");

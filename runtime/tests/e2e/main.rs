@@ -12,6 +12,7 @@ mod greeter;
 mod http;
 mod lifecycle;
 mod oracle;
+mod reminder;
 mod replay;
 mod runtime;
 mod transactions;
