@@ -153,7 +153,7 @@ async fn start(options: &RunOptions, files: usize) -> Result<(), NodeError> {
     }
     let node = Arc::new(node);
     let (storage, storage_threads) = storage::start(&ledger, &lanes, &messages);
-    let driver = Driver::new(engine, inbox, messages.clone(), invoker, storage, Arc::clone(&node));
+    let driver = Driver::new(engine, inbox, messages.clone(), invoker.clone(), storage, Arc::clone(&node));
     let (ended, end) = tokio::sync::oneshot::channel();
     let thread = std::thread::Builder::new().name("millpond-engine".to_owned()).spawn(move || {
         let _ = ended.send(driver.run());
@@ -161,7 +161,8 @@ async fn start(options: &RunOptions, files: usize) -> Result<(), NodeError> {
     let thread = thread.map_err(|source| NodeError::System { what: "a thread", source })?;
 
     node.set_readiness(Readiness::Ready);
-    let servers = listeners.serve(&handle, &ledger, &config, options.admin, token);
+    let access = Access::new(listeners.admin.local_addr().unwrap_or(options.admin), token);
+    let servers = listeners.serve(&handle, &ledger, &config, access, invoker);
     let ready = Ready {
         functions: config.endpoints.len(),
         recovered_ms: began.elapsed().as_millis(),
@@ -279,8 +280,8 @@ impl Listeners {
         handle: &EngineHandle,
         ledger: &Arc<dyn Ledger>,
         config: &millpond_engine::EngineConfig,
-        admin: SocketAddr,
-        token: Option<Token>,
+        access: Access,
+        invoker: Invoker,
     ) -> Servers {
         let mut servers = Servers { bound: Vec::new(), tasks: tokio::task::JoinSet::new() };
         if let Some(listener) = self.ingress {
@@ -292,8 +293,7 @@ impl Listeners {
             let egress = HttpEgress::new(handle.clone(), Arc::clone(ledger), &config.lanes, EgressLimits::default());
             servers.add("egress", listener, egress.into_service(), handle);
         }
-        let access = Access::new(self.admin.local_addr().unwrap_or(admin), token);
-        let admin = Admin::new(handle.clone(), Arc::clone(ledger), &config.lanes, access);
+        let admin = Admin::new(handle.clone(), Arc::clone(ledger), &config.lanes, access).with_calls(invoker);
         servers.add("admin", self.admin, admin.into_service(), handle);
         servers
     }
