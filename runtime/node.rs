@@ -5,6 +5,7 @@
 //! (`node/storage.rs`); sockets belong to the tokio runtime. A message's way: ingress, router, engine, invoker, engine,
 //! ledger, engine, egress. Every arrow between the last five passes through the engine thread.
 
+mod clock;
 mod driver;
 mod notices;
 mod open_files;
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant};
 use millpond_engine::Engine;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tracing::info;
 
 use crate::admin::{Access, Admin, Token};
@@ -153,7 +155,7 @@ async fn start(options: &RunOptions, files: usize) -> Result<(), NodeError> {
     }
     let node = Arc::new(node);
     let (storage, storage_threads) = storage::start(&ledger, &lanes, &messages);
-    let driver = Driver::new(engine, inbox, messages.clone(), invoker, storage, Arc::clone(&node));
+    let driver = Driver::new(engine, inbox, messages.clone(), invoker.clone(), storage, Arc::clone(&node));
     let (ended, end) = tokio::sync::oneshot::channel();
     let thread = std::thread::Builder::new().name("millpond-engine".to_owned()).spawn(move || {
         let _ = ended.send(driver.run());
@@ -161,7 +163,9 @@ async fn start(options: &RunOptions, files: usize) -> Result<(), NodeError> {
     let thread = thread.map_err(|source| NodeError::System { what: "a thread", source })?;
 
     node.set_readiness(Readiness::Ready);
-    let servers = listeners.serve(&handle, &ledger, &config, options.admin, token);
+    let access = Access::new(listeners.admin.local_addr().unwrap_or(options.admin), token);
+    let (over, over_seen) = watch::channel(false);
+    let servers = listeners.serve(&handle, &ledger, &config, access, invoker, over_seen);
     let ready = Ready {
         functions: config.endpoints.len(),
         recovered_ms: began.elapsed().as_millis(),
@@ -180,9 +184,12 @@ async fn start(options: &RunOptions, files: usize) -> Result<(), NodeError> {
             end.await
         }
     };
-    if let Ok(Ending::LedgerFailed(error)) = &ending {
-        node.set_readiness(Readiness::Failed(error.to_string().into()));
+    match &ending {
+        Ok(Ending::Stopped) => {}
+        Ok(Ending::LedgerFailed(error)) => node.set_readiness(Readiness::Failed(error.to_string().into())),
+        Err(_) => node.set_readiness(Readiness::Failed("the engine stopped by itself".into())),
     }
+    over.send_replace(true);
     servers.join().await;
     let _ = thread.join();
     for thread in storage_threads {
@@ -279,33 +286,43 @@ impl Listeners {
         handle: &EngineHandle,
         ledger: &Arc<dyn Ledger>,
         config: &millpond_engine::EngineConfig,
-        admin: SocketAddr,
-        token: Option<Token>,
+        access: Access,
+        invoker: Invoker,
+        mut over: watch::Receiver<bool>,
     ) -> Servers {
+        let stopping = || {
+            let handle = handle.clone();
+            async move { handle.stopping().await }
+        };
         let mut servers = Servers { bound: Vec::new(), tasks: tokio::task::JoinSet::new() };
         if let Some(listener) = self.ingress {
             let limits = IngressLimits::new(&config.limits);
             let ingress = HttpIngress::new(handle.clone(), &config.endpoints, limits);
-            servers.add("ingress", listener, ingress.into_service(), handle);
+            servers.add("ingress", listener, ingress.into_service(), stopping());
         }
         if let Some(listener) = self.egress {
             let egress = HttpEgress::new(handle.clone(), Arc::clone(ledger), &config.lanes, EgressLimits::default());
-            servers.add("egress", listener, egress.into_service(), handle);
+            servers.add("egress", listener, egress.into_service(), stopping());
         }
-        let access = Access::new(self.admin.local_addr().unwrap_or(admin), token);
-        let admin = Admin::new(handle.clone(), Arc::clone(ledger), &config.lanes, access);
-        servers.add("admin", self.admin, admin.into_service(), handle);
+        let admin = Admin::new(handle.clone(), Arc::clone(ledger), &config.lanes, access).with_calls(invoker);
+        // Probes are answered until everything is durable.
+        let ended = async move { drop(over.wait_for(|over| *over).await) };
+        servers.add("admin", self.admin, admin.into_service(), ended);
         servers
     }
 }
 
 impl Servers {
-    fn add(&mut self, what: &'static str, listener: TcpListener, service: axum::Router, handle: &EngineHandle) {
+    fn add(
+        &mut self,
+        what: &'static str,
+        listener: TcpListener,
+        service: axum::Router,
+        closing: impl Future<Output = ()> + Send + 'static,
+    ) {
         if let Ok(address) = listener.local_addr() {
             self.bound.push((what, address));
         }
-        let handle = handle.clone();
-        let closing = async move { handle.stopping().await };
         self.tasks.spawn(serve(listener, service, ConnectionLimits::default(), closing));
     }
 

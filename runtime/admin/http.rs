@@ -28,6 +28,7 @@ use super::address::AddressPage;
 use super::metrics;
 use crate::edge::{Problem, decode};
 use crate::handle::{EngineGone, EngineHandle, Readiness};
+use crate::invoker::Invoker;
 use crate::ledger::Ledger;
 
 /// How long the engine thread may take to answer a question.
@@ -41,6 +42,7 @@ pub struct Admin {
     ledger: Arc<dyn Ledger>,
     lanes: Vec<LaneName>,
     access: Access,
+    calls: Option<Invoker>,
 }
 
 /// What a path names.
@@ -55,7 +57,12 @@ enum Resource {
 impl Admin {
     /// The admin API of the node behind `engine`, whose lanes have these names.
     pub fn new(engine: EngineHandle, ledger: Arc<dyn Ledger>, lanes: &[LaneName], access: Access) -> Admin {
-        Admin { engine, ledger, lanes: lanes.to_vec(), access }
+        Admin { engine, ledger, lanes: lanes.to_vec(), access, calls: None }
+    }
+
+    /// Shows in the metrics what this invoker counts, too.
+    pub fn with_calls(self, invoker: Invoker) -> Admin {
+        Admin { calls: Some(invoker), ..self }
     }
 
     /// The service that [`serve`](crate::edge::serve) serves.
@@ -84,7 +91,8 @@ impl Admin {
 
     async fn metrics(&self) -> Result<Response, Problem> {
         let metrics = within(self.engine.metrics()).await?;
-        let text = metrics::text(&metrics, self.engine.readiness() == Readiness::Ready, &self.lanes);
+        let calls = self.calls.as_ref().map(Invoker::metrics).unwrap_or_default();
+        let text = metrics::text(&metrics, self.engine.readiness() == Readiness::Ready, &self.lanes, &calls);
         Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
     }
 

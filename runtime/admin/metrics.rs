@@ -8,6 +8,8 @@ use std::fmt::{Display, Write};
 
 use millpond_engine::{FunctionMetrics, LaneName, Metrics};
 
+use crate::invoker::{CallMetrics, LATENCY_BOUNDS_US};
+
 /// The content type of the format.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -28,10 +30,11 @@ const FUNCTION_METRICS: [FunctionMetric; 7] = [
 enum Kind {
     Counter,
     Gauge,
+    Histogram,
 }
 
-/// Writes everything. `lanes` are the names behind the lane numbers.
-pub(super) fn text(metrics: &Metrics, ready: bool, lanes: &[LaneName]) -> String {
+/// Writes everything. `lanes` are the names behind the lane numbers, `calls` what the invoker counted.
+pub(super) fn text(metrics: &Metrics, ready: bool, lanes: &[LaneName], calls: &[CallMetrics]) -> String {
     let mut out = Text(String::with_capacity(4096));
     out.family("millpond_build_info", Kind::Gauge, "The version that runs.");
     out.sample("millpond_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
@@ -61,6 +64,7 @@ pub(super) fn text(metrics: &Metrics, ready: bool, lanes: &[LaneName]) -> String
             out.sample(name, &labels, read(metrics));
         }
     }
+    out.calls(calls);
     out.0
 }
 
@@ -81,6 +85,7 @@ impl Text {
         let kind = match kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
         };
         self.write(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
     }
@@ -94,9 +99,59 @@ impl Text {
         self.write(format_args!("{} {value}\n", if labels.is_empty() { "" } else { "}" }));
     }
 
+    /// Attempts of function types that were called lately: how long they took, how they failed, over how many connections.
+    fn calls(&mut self, calls: &[CallMetrics]) {
+        if calls.is_empty() {
+            return;
+        }
+        let name = "statefun_function_remote_invocation_latency_seconds";
+        self.family(name, Kind::Histogram, "Duration of each attempt to call, failed ones included.");
+        let (bucket, sum, count) = (format!("{name}_bucket"), format!("{name}_sum"), format!("{name}_count"));
+        for call in calls {
+            let [namespace, function] = labels(call);
+            let mut below = 0;
+            for (bound, attempts) in LATENCY_BOUNDS_US.iter().zip(&call.latency.buckets) {
+                below += attempts;
+                self.sample(&bucket, &[namespace, function, ("le", &seconds(*bound))], below);
+            }
+            self.sample(&bucket, &[namespace, function, ("le", "+Inf")], call.latency.count());
+            self.sample(&sum, &[namespace, function], seconds(call.latency.sum_us));
+            self.sample(&count, &[namespace, function], call.latency.count());
+        }
+
+        let name = "millpond_call_failures_total";
+        self.family(name, Kind::Counter, "Attempts to call that brought no usable answer, by error code.");
+        for call in calls {
+            let [namespace, function] = labels(call);
+            for (code, failures) in &call.failures {
+                self.sample(name, &[namespace, function, ("code", code)], failures);
+            }
+        }
+
+        let name = "millpond_call_connections";
+        self.family(name, Kind::Gauge, "Open connections to functions.");
+        for call in calls {
+            let [namespace, function] = labels(call);
+            let busy = call.connections_open.saturating_sub(call.connections_idle);
+            for (state, connections) in [("busy", busy), ("idle", call.connections_idle)] {
+                self.sample(name, &[namespace, function, ("state", state)], connections);
+            }
+        }
+    }
+
     fn write(&mut self, text: std::fmt::Arguments<'_>) {
         self.0.write_fmt(text).expect("a string takes everything");
     }
+}
+
+fn labels(call: &CallMetrics) -> [(&'static str, &str); 2] {
+    [("namespace", call.function.namespace()), ("name", call.function.name())]
+}
+
+/// Microseconds as seconds, exactly: `0.00025`, `120`.
+fn seconds(us: u64) -> String {
+    let text = format!("{}.{:06}", us / 1_000_000, us % 1_000_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// The value of a label.
@@ -119,6 +174,7 @@ mod tests {
     use millpond_protocol::TypeName;
 
     use super::text;
+    use crate::invoker::{CallMetrics, LATENCY_BOUNDS_US, LatencyMetrics};
 
     /// Each family has its head once, directly before its samples, and label values are escaped.
     #[test]
@@ -128,7 +184,7 @@ mod tests {
         metrics.functions.insert(TypeName::new("com.example", "greeter"), input(5));
         metrics.functions.insert(TypeName::new("odd\"\\", "a\nb"), input(6));
         let lanes = [LaneName { egress: TypeName::new("io.statefun.playground", "egress"), part: "ü\"".to_owned() }];
-        let text = text(&metrics, true, &lanes);
+        let text = text(&metrics, true, &lanes, &[]);
         for line in [
             "millpond_ready 1",
             "millpond_intake_paused 1",
@@ -150,6 +206,38 @@ mod tests {
             } else if !line.starts_with('#') {
                 assert_eq!(line.split(['{', ' ']).next(), Some(family));
             }
+        }
+    }
+    /// What the invoker measured has upstream's name too, as a histogram whose buckets contain those below them.
+    #[test]
+    fn calls() {
+        let mut buckets = [0; LATENCY_BOUNDS_US.len() + 1];
+        (buckets[0], buckets[3], buckets[LATENCY_BOUNDS_US.len()]) = (4, 2, 1);
+        let call = CallMetrics {
+            function: TypeName::new("com.example", "greeter"),
+            attempts: 8,
+            failures: vec![("MP4001", 2), ("MP4005", 1)],
+            latency: LatencyMetrics { buckets, sum_us: 130_000_500 },
+            connections_open: 3,
+            connections_idle: 2,
+        };
+        let text = text(&Metrics::default(), true, &[], &[call]);
+        let name = "statefun_function_remote_invocation_latency_seconds";
+        let function = r#"namespace="com.example",name="greeter""#;
+        for line in [
+            format!("# TYPE {name} histogram"),
+            format!(r#"{name}_bucket{{{function},le="0.00025"}} 4"#),
+            format!(r#"{name}_bucket{{{function},le="0.001"}} 4"#),
+            format!(r#"{name}_bucket{{{function},le="0.0025"}} 6"#),
+            format!(r#"{name}_bucket{{{function},le="120"}} 6"#),
+            format!(r#"{name}_bucket{{{function},le="+Inf"}} 7"#),
+            format!("{name}_sum{{{function}}} 130.0005"),
+            format!("{name}_count{{{function}}} 7"),
+            format!(r#"millpond_call_failures_total{{{function},code="MP4005"}} 1"#),
+            format!(r#"millpond_call_connections{{{function},state="busy"}} 1"#),
+            format!(r#"millpond_call_connections{{{function},state="idle"}} 2"#),
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
     }
 }

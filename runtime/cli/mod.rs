@@ -1,7 +1,7 @@
 //! The command line: `millpond run`, `check`, `explain`.
 //!
 //! In: the arguments of the process. Out: an exit code, text on standard output (what was asked for) and on standard error
-//! (everything else). Exit codes: 0 done, 1 the input has a problem, 2 wrong usage, 3 the environment failed.
+//! (everything else). Exit codes: 0 done, 1 the input has a problem, 2 wrong usage, 3 the environment failed, 101 a defect of ours.
 //!
 //! Each subcommand is a file. They write to a [`Console`], so that tests see what a user would.
 
@@ -33,6 +33,8 @@ pub enum Exit {
     Usage = 2,
     /// Something outside failed: a disk, a port, a broker.
     Environment = 3,
+    /// We have a defect.
+    Defect = 101,
 }
 
 impl From<Exit> for ExitCode {

@@ -56,6 +56,7 @@ fn start(options: &RunOptions, console: &mut Console<'_>) -> Exit {
     console.findings(&[finding]);
     match error {
         NodeError::Endpoint(_) | NodeError::Token { .. } => Exit::Input,
+        NodeError::EngineGone => Exit::Defect,
         _ => Exit::Environment,
     }
 }

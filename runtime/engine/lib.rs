@@ -43,7 +43,7 @@
 //! - Spilling: what waits for a parked address stays in memory and counts towards [`Limits::pending_bytes`]. With enough of
 //!   it ingresses and delayed messages pause until an endpoint is back or somebody resumes; without an endpoint that is the next start.
 //! - A clock of its own: while the driver's time is behind the highest one seen, nothing falls due (retries, parking, age
-//!   of a checkpoint; what waits for a checkpoint does not wait for that). A driver should count on from there.
+//!   of a checkpoint; what waits for a checkpoint does not wait for that). A driver counts on from there.
 
 mod accept;
 mod apply;

@@ -7,11 +7,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use millpond_engine::{Answer, Call, Engine, Input, Output, Receipt};
 use tokio::sync::oneshot;
 
+use super::clock::Clock;
 use super::notices::Notices;
 use super::storage::Storage;
 use crate::handle::{NodeSide, Request};
@@ -41,6 +42,7 @@ pub(super) enum Ending {
 /// The engine thread's content.
 pub(super) struct Driver {
     engine: Engine,
+    clock: Clock,
     inbox: Receiver<Message>,
     messages: Sender<Message>,
     invoker: Invoker,
@@ -64,6 +66,7 @@ impl Driver {
         node: Arc<NodeSide>,
     ) -> Driver {
         Driver {
+            clock: Clock::new(engine.now()),
             engine,
             inbox,
             messages,
@@ -94,10 +97,11 @@ impl Driver {
     }
 
     /// The next message, or `None` when the engine wanted to be woken before there is one.
-    fn next(&self) -> Option<Message> {
+    fn next(&mut self) -> Option<Message> {
+        let now = self.clock.now();
         let wait = match self.engine.wake_at() {
             // The clock is read again now and then, because it may be set forward while we sleep.
-            Some(due) => Duration::from_millis(due.saturating_sub(now_ms())).min(Duration::from_secs(1)),
+            Some(due) => Duration::from_millis(due.saturating_sub(now)).min(Duration::from_secs(1)),
             None => Duration::from_secs(1),
         };
         match self.inbox.recv_timeout(wait) {
@@ -132,7 +136,7 @@ impl Driver {
     }
 
     fn tell(&mut self, input: Input) {
-        self.engine.handle(now_ms(), input);
+        self.engine.handle(self.clock.now(), input);
         self.carry_out();
     }
 
@@ -169,9 +173,4 @@ impl Driver {
             let _ = messages.send(Message::Input(Box::new(input)));
         });
     }
-}
-
-fn now_ms() -> u64 {
-    // A clock before 1970 reads as 1970; the engine's time never goes backwards anyway.
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

@@ -23,6 +23,9 @@ use crate::ledger::records::{
 };
 use crate::ledger::{LedgerError, local::storage};
 
+/// A cancellation token, and due time and sequence number of the message behind it.
+type NamedMessage = (Arc<str>, (Millis, Sequence));
+
 /// Everything as it was after one checkpoint.
 pub struct View<'a> {
     snapshot: Snapshot<'a>,
@@ -142,7 +145,7 @@ impl<'a> View<'a> {
         Ok(Loaded::Delayed { after, messages, more: !groups.is_empty() })
     }
 
-    fn tokens(&self, id: &str, tokens: &[Arc<str>]) -> Result<Vec<(Arc<str>, (Millis, Sequence))>, LedgerError> {
+    fn tokens(&self, id: &str, tokens: &[Arc<str>]) -> Result<Vec<NamedMessage>, LedgerError> {
         let mut buffer = KeyBuffer::default();
         let mut found = Vec::new();
         for token in tokens {
