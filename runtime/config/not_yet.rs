@@ -12,6 +12,10 @@ use crate::errors;
 pub(crate) fn find(module: &Module) -> Vec<Diagnostic> {
     let mut findings = Vec::new();
     for endpoint in module.endpoints() {
+        if matches!(endpoint.transport, Transport::OkHttp(_)) {
+            let transport = finding("transport `io.statefun.transports.v1/okhttp`", &endpoint.place);
+            findings.push(transport.hint(OTHER_TRANSPORT));
+        }
         findings.extend(endpoint_features(endpoint).map(|what| finding(&what, &endpoint.place)));
     }
     for ingress in module.ingresses() {
@@ -27,15 +31,15 @@ pub(crate) fn find(module: &Module) -> Vec<Diagnostic> {
     findings
 }
 
+/// Endpoints of kind v1 and of the 3.0 format have this transport without naming it.
+const OTHER_TRANSPORT: &str =
+    "declare the endpoint with kind `io.statefun.endpoints.v2/http` and without `transport.type`: the default runs";
+
 fn finding(what: &str, place: &Place) -> Diagnostic {
     Diagnostic::error(errors::MP0090, format!("{what} is not there yet")).at(place.clone(), "declared here")
 }
 
 fn endpoint_features(endpoint: &Endpoint) -> impl Iterator<Item = String> {
-    let transport = match &endpoint.transport {
-        Transport::OkHttp(_) => Some("transport `io.statefun.transports.v1/okhttp`".to_owned()),
-        Transport::Async(_) => None,
-    };
     let url = if endpoint.url.is_https() {
         Some("calling `https` endpoints".to_owned())
     } else if endpoint.url.is_unix() {
@@ -48,5 +52,5 @@ fn endpoint_features(endpoint: &Endpoint) -> impl Iterator<Item = String> {
         FailurePolicy::Drop => Some("`failurePolicy: drop`".to_owned()),
         FailurePolicy::DeadLetter => Some("`failurePolicy: dead-letter`".to_owned()),
     };
-    [transport, url, policy].into_iter().flatten()
+    [url, policy].into_iter().flatten()
 }
