@@ -23,7 +23,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::header::ACCEPT;
+use http::header::{ACCEPT, ALLOW};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use millpond_engine::{Answer, LaneId, LaneName};
 use tokio::sync::{Semaphore, oneshot};
@@ -45,6 +45,8 @@ const STATUS: HeaderName = HeaderName::from_static("status");
 const SEQUENCE: HeaderName = HeaderName::from_static("sequence");
 /// The lowest sequence number that is still kept: records between `after` and it were taken or freed.
 const FIRST_SEQUENCE: HeaderName = HeaderName::from_static("first-sequence");
+/// What a topic understands beside any other method, which takes as `GET` does.
+const METHODS: &str = "GET, HEAD, DELETE, OPTIONS";
 /// Where a follower that was cut off goes on.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -198,6 +200,8 @@ impl HttpEgress {
         match *method {
             Method::DELETE => return free(&topic, &query).await,
             Method::HEAD => return peek(&topic).await,
+            // A browser asks before it reads; nobody takes a record by asking.
+            Method::OPTIONS => return Ok((StatusCode::NO_CONTENT, [(ALLOW, METHODS)]).into_response()),
             _ => {}
         }
         if query.upto.is_some() {

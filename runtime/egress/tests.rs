@@ -98,7 +98,7 @@ async fn taking() {
     expect_problem(get(address, "/%ff").await, 400, "MP6006").await;
 }
 
-/// `HEAD` says whether there is a record and leaves it where it is.
+/// `HEAD` says whether there is a record and leaves it where it is, and so does `OPTIONS`.
 #[tokio::test]
 async fn peeking() {
     let node = FakeNode::start();
@@ -106,6 +106,11 @@ async fn peeking() {
     let head = || sent(request(Method::HEAD, address, "/greetings"));
     assert_eq!(head().await.status(), 404);
     node.publish(0, "Hi");
+    let options = sent(request(Method::OPTIONS, address, "/greetings")).await;
+    assert_eq!(
+        (options.status().as_u16(), &options.headers()["allow"]),
+        (204, &"GET, HEAD, DELETE, OPTIONS".parse().unwrap())
+    );
     for _ in 0..2 {
         let response = head().await;
         assert_eq!((response.status().as_u16(), &response.headers()["sequence"] == "1"), (200, true));

@@ -75,7 +75,7 @@ impl Engine {
             next_sequence: restored.meta.next_sequence,
             next_call: 0,
             cells: Cells::new(hash.clone()),
-            functions: Functions::new(&config.endpoints),
+            functions: Functions::new(hash.clone()),
             lanes,
             idempotency: Idempotency::new(&restored.meta),
             delayed: Delayed::new(),

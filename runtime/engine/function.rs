@@ -94,8 +94,8 @@ pub(crate) struct Functions {
 }
 
 impl Functions {
-    pub(crate) fn new(_endpoints: &[EndpointConfig]) -> Functions {
-        Functions { list: Vec::new(), index: HashMap::with_hasher(FixedState::with_seed(0)) }
+    pub(crate) fn new(hash: FixedState) -> Functions {
+        Functions { list: Vec::new(), index: HashMap::with_hasher(hash) }
     }
 
     /// The function type, entered at its first mention.

@@ -88,6 +88,16 @@ MUTATIONS = [
     ("pending-bytes-leak", "apply.rs", "self.pending_bytes -= bytes;", "self.pending_bytes -= bytes - bytes % 7;"),
     ("wakes-too-late", "engine.rs", "[timer, self.seal_deadline()].into_iter().flatten().min()", "timer"),
     ("wakes-in-the-past", "engine.rs", "        self.fire_timers();\n", "        if self.now % 3 > 0 { self.fire_timers(); }\n"),
+    ("delayed-lost-at-restart", "delayed.rs", "horizon: (0, 0),", "horizon: END,"),
+    ("delayed-not-removed", "delayed.rs", "            if entry.sealed {\n                self.delayed.gone", "            if false {\n                self.delayed.gone"),
+    ("delayed-early", "delayed.rs", "first.key().0 <= self.now", "first.key().0 <= self.now + 5"),
+    ("cancelled-delivered", "delayed.rs", "if !self.delayed.cancelled.contains_key(&key) {", "if key != END {"),
+    ("unsettled-leaves-memory", "delayed.rs", "let settled = *of <= checkpoint;", "let settled = *of < Sequence::MAX;"),
+    ("page-misplaced", "delayed.rs", "if self.delayed.horizon == after {", "if after < END {"),
+    ("token-forgotten-while-needed", "tokens.rs", " || asked.contains_key(name)", ""),
+    ("token-not-freed", "delayed.rs", "self.set_token(&sender.id, &token, None);", "drop(token);"),
+    ("ttl-off-by-one", "expiry.rs", "last.saturating_add(ttl) <= now", "last.saturating_add(ttl) < now"),
+    ("stamp-not-written", "seal.rs", "writes.push(Write::Accessed { address: cell.address.clone(), time });", "let _ = time;"),
 ]
 
 # Defects that need a place to keep something.
