@@ -45,6 +45,8 @@ pub struct Engine {
     pub(crate) next_timer: u64,
     /// Addresses parked because an endpoint could not be reached, by endpoint.
     pub(crate) unreachable: Vec<BTreeSet<Slot>>,
+    /// The one of them that is tried more often, by endpoint.
+    pub(crate) probes: Vec<Option<Slot>>,
     /// Bytes of invocations in memory.
     pub(crate) pending_bytes: usize,
     pub(crate) paused: bool,
@@ -87,6 +89,7 @@ impl Engine {
             timers: BTreeMap::new(),
             next_timer: 0,
             unreachable: vec![BTreeSet::new(); config.endpoints.len()],
+            probes: vec![None; config.endpoints.len()],
             pending_bytes: 0,
             paused: false,
             stopping: false,

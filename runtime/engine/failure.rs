@@ -37,6 +37,9 @@ pub enum FailureKind {
     NoEndpoint,
 }
 
+/// Pause before the one address that probes an endpoint is tried again.
+const PROBE_MS: Millis = 1_000;
+
 /// Longest pause between two attempts within the budget.
 const BACKOFF_MS_MAX: Millis = 60_000;
 
@@ -88,7 +91,8 @@ impl Engine {
         let left = budget_end.saturating_sub(self.now);
         let doubled = 2u64.checked_shl(cell.attempts.min(32)).unwrap_or(BACKOFF_MS_MAX).min(BACKOFF_MS_MAX);
         if left <= 1 || at_least >= left {
-            let due = self.now.saturating_add(self.config.limits.parked_ms.max(at_least));
+            let parked_ms = if self.becomes_probe(slot, endpoint) { PROBE_MS } else { self.config.limits.parked_ms };
+            let due = self.now.saturating_add(parked_ms.max(at_least));
             return self.park(slot, Some(due));
         }
         let pause = doubled.min(left).max(at_least);
@@ -105,6 +109,18 @@ impl Engine {
             };
             self.notice(notice);
         }
+    }
+
+    /// One of the addresses that are parked on an endpoint is tried more often than the others, because its answer wakes
+    /// them all. Without it a function that is merely too slow for all that came at once would be left alone for long.
+    fn becomes_probe(&mut self, slot: Slot, endpoint: usize) -> bool {
+        let unreachable =
+            self.cells[slot].failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Unreachable);
+        let probe = &mut self.probes[endpoint];
+        if unreachable && probe.is_none() {
+            *probe = Some(slot);
+        }
+        *probe == Some(slot)
     }
 
     /// Parks an address until `due`, or until something wakes it.
@@ -146,6 +162,7 @@ impl Engine {
                 function.metrics.parked -= 1;
                 if let Some(endpoint) = function.endpoint {
                     self.unreachable[endpoint].remove(&slot);
+                    self.probes[endpoint].take_if(|probe| *probe == slot);
                 }
                 timer
             }

@@ -130,3 +130,27 @@ fn resume_tries_now() {
     bench.tell(Input::Resume(target));
     assert_eq!(bench.calls.len(), 1);
 }
+
+/// One of the addresses that are parked on an endpoint probes it every second; its answer wakes the others.
+#[test]
+fn one_parked_address_probes_for_all() {
+    let mut bench = opened();
+    for id in ["1", "2", "3"] {
+        bench.event(&address("f", id), id);
+    }
+    bench.now += CALL_MS;
+    for _ in 0..3 {
+        bench.fail(FailureKind::Unreachable);
+    }
+    for _ in 0..3 {
+        bench.tick(999);
+        assert!(bench.calls.is_empty());
+        bench.tick(1);
+        assert_eq!(bench.calls.len(), 1, "one probe at a time");
+        bench.now += CALL_MS;
+        bench.fail(FailureKind::Unreachable);
+    }
+    bench.tick(1_000);
+    bench.complete(Effects::default());
+    assert_eq!(bench.calls.len(), 2, "the others are awake");
+}
