@@ -44,6 +44,10 @@ check-modules: setup-build runtime ## `millpond check` over a folder of module f
 sim: setup-build ## the engine in simulated worlds full of faults: make sim SEEDS=1000
 	@deploy/dev/build run -p millpond-sim -- --seeds $(SEEDS)
 
+.PHONY: sim-mutations
+sim-mutations: setup-build ## put known defects into a copy of the engine; the simulator must find each
+	@runtime/sim/mutations.py --seeds $(or $(MUTATION_SEEDS),2000)
+
 .PHONY: vectors
 vectors: setup ## compare the golden wire vectors with the official Python SDK; WRITE=1 records them anew
 	@$(MILLPOND_PYTHON) protocol/vectors/record.py $(if $(WRITE),--write) && echo 'vectors: as the SDK says'
