@@ -93,7 +93,6 @@ MUTATIONS = [
     ("delayed-early", "delayed.rs", "first.key().0 <= self.now", "first.key().0 <= self.now + 5"),
     ("cancelled-delivered", "delayed.rs", "if !self.delayed.cancelled.contains_key(&key) {", "if key != END {"),
     ("unsettled-leaves-memory", "delayed.rs", "let settled = *of <= checkpoint;", "let settled = *of < Sequence::MAX;"),
-    ("page-misplaced", "delayed.rs", "if self.delayed.horizon == after {", "if after < END {"),
     ("token-forgotten-while-needed", "tokens.rs", " || asked.contains_key(name)", ""),
     ("token-not-freed", "delayed.rs", "self.set_token(&sender.id, &token, None);", "drop(token);"),
     ("ttl-off-by-one", "expiry.rs", "last.saturating_add(ttl) <= now", "last.saturating_add(ttl) < now"),
