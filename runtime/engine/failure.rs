@@ -2,8 +2,8 @@
 //!
 //! A failure belongs to one address. Attempts follow upstream's schedule (`NettyRequest`: 4, 8, 16 … ms within the budget
 //! `call`). When the budget is used up the address is parked: it keeps its invocations, in order, and tries again by itself;
-//! the first answer of its endpoint wakes it at once. A batch that was rejected is cut first: its invocations are sent one by
-//! one, because SDKs fail a whole batch for one of them.
+//! one of those parked on an endpoint tries every second, and the first answer wakes them all. A batch that was rejected is
+//! cut first: its invocations are sent one by one, because SDKs fail a whole batch for one of them.
 
 use std::sync::Arc;
 

@@ -15,7 +15,8 @@
 //! | [`Input::Loaded`] | the ledger gave what a `Load` asked for | `Call`, `Load`, `Answer` |
 //! | [`Input::Reply`] | a function answered | `Call`, `Load`, `Checkpoint`, `Resume` |
 //! | [`Input::CallFailed`] | an attempt brought no usable answer | a later `Call` |
-//! | [`Input::Freed`] | outbox entries left: published, taken, freed | `Checkpoint` |
+//! | [`Input::Freed`] | outbox entries left: published, taken, freed | `Checkpoint`, `Answer` |
+//! | [`Input::Resume`] | a person wants a parked address tried now | `Call` |
 //! | [`Input::Durable`] | the ledger synced a checkpoint | `Answer`, `Publish`, `Checkpoint` |
 //! | [`Input::Tick`] | time passed | `Call`, `Checkpoint` |
 //! | [`Input::Stop`] | seal what is there | `Checkpoint`, `Stopped` |
@@ -27,17 +28,20 @@
 //! - What can be seen outside (`Answer`, `Publish`) is given out only behind the `Durable` of its checkpoint. Calls are not
 //!   held back.
 //! - A checkpoint is the difference to the one before. One is on its way at a time; the next one collects meanwhile.
-//! - Every queue in here has a limit in [`Limits`]; at a limit ingresses pause, and nothing is dropped.
+//! - What grows with the work has a limit in [`Limits`], but for what is named below; at a limit ingresses pause, and
+//!   nothing is dropped.
 //! - Bad input from functions and producers is an outcome, never a panic. A panic in here is a broken invariant: stopping
 //!   is better than writing wrong state.
 //!
 //! # Where to read
 //! [`Engine`] (`engine.rs`) is the table of contents. `ingest.rs` lets events in, `cell.rs` is one address in memory,
 //! `dispatch.rs` decides what is called, `apply.rs` applies an answer, `failure.rs` decides what happens without one,
-//! `delayed.rs` and `tokens.rs` keep what is for later, `expiry.rs` says what is over, `seal.rs` cuts checkpoints. The data that crosses the border is in `input.rs`, `output.rs`, `checkpoint.rs`, `load.rs`.
+//! `delayed.rs` and `tokens.rs` keep what is for later, `expiry.rs` says what is over, `seal.rs` cuts checkpoints. The data
+//! that crosses the border is in `input.rs`, `output.rs`, `checkpoint.rs`, `load.rs`.
 //! `accept.rs`, `place.rs` and `memory.rs` are no part of the engine: they are what its ledgers share.
 //!
 //! # Deliberately not here yet
+//! - A limit on function types: each one that an event or a message names is kept, with its counters.
 //! - A value that expired is removed when its address is called next, not before.
 //! - `maxNumBatchRequests`: it is in [`EndpointConfig`] and has no effect yet.
 //! - Spilling: what waits for a parked address stays in memory and counts towards [`Limits::pending_bytes`]. With enough of

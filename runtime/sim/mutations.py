@@ -4,8 +4,8 @@
     runtime/sim/mutations.py [--seeds N] [NAME...]
 
 Needs a copy of the workspace that it may change; it makes one under the folder that TMPDIR names. Prints a line per
-defect: the seed that found it and the promise that broke, else the engine's test that did, or that it was missed. Exit 1 when one was missed, or does not
-fit the source any more (then mend the table below).
+defect: the seed that found it and the promise that broke, else the engine's test that did, or that it was missed. Exit 1
+when one was missed, or does not fit the source any more (then mend the table below).
 """
 
 import pathlib
