@@ -410,7 +410,8 @@ impl<'a> Rest<'a> {
 
     fn text_bytes(&mut self) -> Option<&'a [u8]> {
         let length = match self.u8()? {
-            LONG => usize::try_from(u32::from_be_bytes(self.array()?)).ok()?,
+            // A text has one form: two keys that say the same would be two places of one thing.
+            LONG => usize::try_from(u32::from_be_bytes(self.array()?)).ok().filter(|long| *long >= LONG.into())?,
             short => usize::from(short),
         };
         self.take(length)
@@ -577,5 +578,16 @@ mod tests {
         let long = "x".repeat(255);
         let key = key.listed(&Address::new(TypeName::new("", ""), long.as_str())).to_vec();
         assert_eq!(&key[2..10], [0x20, 0, 0, 0xff, 0, 0, 0, 255]);
+    }
+
+    /// A short text behind a long length is no key, so that there is one key for one thing.
+    #[test]
+    fn a_text_has_one_form() {
+        let address = Address::new(TypeName::new("ns", "fn"), "a");
+        let key = KeyBuffer::default().listed(&address).to_vec();
+        assert_eq!(Key::parse(&key), Some(Key::Listed(address)));
+        let (head, rest) = (&key[..3], &key[4..]);
+        let foreign = [head, &[0xff, 0, 0, 0, 2], rest].concat();
+        assert_eq!((Key::parse(&foreign), address_part(&foreign)), (None, None));
     }
 }

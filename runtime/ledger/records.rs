@@ -414,11 +414,16 @@ pub fn corrupt(key: &[u8], why: &str) -> LedgerError {
 /// [`LedgerError::Corrupt`] when the bytes are no such record.
 pub fn outbox_ranges(key: &[u8], bytes: &[u8]) -> Result<Vec<Range<usize>>, LedgerError> {
     const RECORD: u64 = 1 << 3 | 2;
+    const FIELDS: Range<u64> = 1..1 << 29;
     let torn = || corrupt(key, "it ends inside a record");
     let mut ranges = Vec::new();
     let mut at = 0;
     while at < bytes.len() {
         let tag = varint(bytes, &mut at).ok_or_else(torn)?;
+        let field = tag >> 3;
+        if !FIELDS.contains(&field) || field == RECORD >> 3 && tag != RECORD {
+            return Err(corrupt(key, "it has a field of no known form"));
+        }
         let length = match tag & 7 {
             0 => varint(bytes, &mut at).map(|_| 0),
             1 => Some(8),
@@ -441,6 +446,10 @@ fn varint(bytes: &[u8], at: &mut usize) -> Option<u64> {
     for shift in (0..64).step_by(7) {
         let byte = *bytes.get(*at)?;
         *at += 1;
+        // The tenth byte has room for one bit.
+        if shift == 63 && byte > 1 {
+            return None;
+        }
         value |= u64::from(byte & 0x7f) << shift;
         if byte < 0x80 {
             return Some(value);
@@ -505,6 +514,27 @@ mod tests {
         #[test]
         fn damaged_outbox_records_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
             let _ = outbox_ranges(b"", &bytes);
+        }
+    }
+
+    /// What is no message is no outbox record: no field 0 and none beyond 2^29, no records that are numbers, no number of
+    /// more than 64 bits.
+    #[test]
+    fn outbox_records_are_messages() {
+        const MOST: [u8; 9] = [0xff; 9];
+        for (bytes, sound) in [
+            (&[1 << 3 | 2, 1, 7][..], true),
+            (&[2 << 3, 7], true),
+            (&[2], false),
+            (&[1 << 3, 7], false),
+            (&[1 << 3 | 5, 7, 7, 7, 7], false),
+            (&[&[2 << 3], &MOST[..], &[1]].concat(), true),
+            (&[&[2 << 3], &MOST[..], &[2]].concat(), false),
+            (&[0xf8, 0xff, 0xff, 0xff, 0x0f, 1], true),
+            (&[0xf8, 0xff, 0xff, 0xff, 0x1f, 1], false),
+        ] {
+            assert_eq!(OutboxRecord::decode(bytes).is_ok(), sound, "{bytes:x?}");
+            assert_eq!(outbox_ranges(b"", bytes).is_ok(), sound, "{bytes:x?}");
         }
     }
 
