@@ -47,10 +47,14 @@ pub struct Admin {
 
 /// What a path names.
 #[derive(Debug, PartialEq, Eq)]
-enum Resource {
+pub enum Resource {
+    /// `/readyz`.
     Ready,
+    /// `/metrics`.
     Metrics,
+    /// What one address holds.
     Address(Address),
+    /// The next attempt of one address, now.
     Resume(Address),
 }
 
@@ -155,7 +159,7 @@ fn ready(readiness: &Readiness) -> Response {
 }
 
 /// Reads a path. Parts of an address are taken as they are, empty ones too.
-fn resource(method: &Method, uri: &Uri) -> Result<Resource, Problem> {
+pub fn resource(method: &Method, uri: &Uri) -> Result<Resource, Problem> {
     let parts: Vec<&str> = uri.path().split('/').skip(1).collect();
     let queried = || queried_id(uri.query().unwrap_or_default());
     match parts[..] {

@@ -7,11 +7,15 @@ mod access;
 mod address;
 mod http;
 mod metrics;
-mod time;
-mod value;
+#[doc(hidden)]
+pub mod time;
+#[doc(hidden)]
+pub mod value;
 
 pub use access::{Access, EmptyToken, Token};
 pub use http::Admin;
+#[doc(hidden)]
+pub use http::{Resource, resource};
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,8 @@
 mod application;
 mod aws;
 mod component;
-mod date;
+#[doc(hidden)]
+pub mod date;
 mod describe;
 pub mod diagnostic;
 pub mod duration;

@@ -5,7 +5,8 @@
 mod follow;
 mod http;
 mod page;
-mod query;
+#[doc(hidden)]
+pub mod query;
 mod route;
 mod topic;
 
