@@ -1,0 +1,373 @@
+//! A driver that keeps the contract, and looks whether the engine does.
+//!
+//! Bytes drive it: events, loads answered late from any moment that the contract allows, replies, failures, commits, stops,
+//! crashes; beside them what the world may say at any time, such as answers to calls that are none. When they are used up
+//! faults end, and all that can be done must be done in bounded time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use millpond_engine::{
+    Answer, Call, CallId, Checkpoint, Effects, Engine, EngineConfig, Input, LaneId, Load, Loaded, MemoryLedger, Output,
+    Receipt, Reply,
+};
+use millpond_protocol::Address;
+
+use super::inputs;
+use crate::choices::Choices;
+
+/// The highest time before faults end.
+const TIME_MAX: u64 = 1 << 50;
+
+/// Steps within which all must be done once faults have ended.
+const STEPS_MAX: usize = 20_000;
+
+/// What is due later than this, once faults have ended, is not waited for.
+const PATIENCE_MS: u64 = 10 * 60_000;
+
+/// The engine keeps its promises to a driver that keeps its own.
+pub fn engine_with_ledger(bytes: &[u8]) {
+    let mut choices = Choices::new(bytes);
+    let config = inputs::config(&mut choices);
+    let has_twin = choices.one_in(8);
+    let mut driver = Driver::start(config, MemoryLedger::default(), 1_000, has_twin);
+    while !choices.is_empty() && !driver.stopped {
+        driver.step(&mut choices);
+    }
+    driver.settle();
+    driver.check_done();
+}
+
+struct Driver {
+    config: EngineConfig,
+    engine: Engine,
+    /// An engine that is told the same, and must say the same.
+    twin: Option<Engine>,
+    ledger: MemoryLedger,
+    /// The ledger when the engine was last told of it.
+    told: MemoryLedger,
+    now: u64,
+    loads: Vec<(Load, Loaded)>,
+    calls: BTreeMap<CallId, Call>,
+    latest_call: CallId,
+    /// The checkpoint that is on its way, and whether the ledger has it.
+    checkpoint: Option<(Arc<Checkpoint>, bool)>,
+    /// Receipts that wait for an answer.
+    receipts: BTreeSet<Receipt>,
+    next_receipt: u64,
+    /// Numbers the events without a key, so that their order can be seen.
+    next_event: u64,
+    published: BTreeMap<LaneId, u64>,
+    paused: bool,
+    stopping: bool,
+    stopped: bool,
+}
+
+impl Driver {
+    fn start(config: EngineConfig, ledger: MemoryLedger, now: u64, has_twin: bool) -> Driver {
+        let new = || Engine::new(config.clone(), &ledger.restore());
+        let mut driver = Driver {
+            engine: new(),
+            twin: has_twin.then(new),
+            told: ledger.clone(),
+            config,
+            ledger,
+            now,
+            loads: Vec::new(),
+            calls: BTreeMap::new(),
+            latest_call: CallId(0),
+            checkpoint: None,
+            receipts: BTreeSet::new(),
+            next_receipt: 0,
+            next_event: 0,
+            published: BTreeMap::new(),
+            paused: false,
+            stopping: false,
+            stopped: false,
+        };
+        driver.carry_out();
+        driver
+    }
+
+    /// The process dies: what the ledger has not taken is gone, what it has is there although nobody was told.
+    fn crash(&mut self) {
+        let (config, ledger) = (self.config.clone(), std::mem::take(&mut self.ledger));
+        let next_event = self.next_event;
+        *self = Driver::start(config, ledger, self.now, self.twin.is_some());
+        self.next_event = next_event;
+    }
+
+    fn step(&mut self, choices: &mut Choices<'_>) {
+        match choices.below(32) {
+            0..=6 => self.ingest(choices),
+            7..=10 => self.load(choices),
+            11..=16 => self.reply(choices),
+            17 | 18 => self.fail(choices),
+            19 => self.nonsense(choices),
+            20 => self.free(choices),
+            21..=23 => self.commit(),
+            24..=26 => self.say_durable(),
+            27 => self.now = (self.now + u64::from(choices.byte()) * 16).min(TIME_MAX),
+            28 => {
+                self.now = match choices.below(4) {
+                    // The clock of the machine was set, back or forth.
+                    0 => choices.number().min(TIME_MAX),
+                    _ => self.engine.wake_at().unwrap_or(self.now).min(TIME_MAX).max(self.now),
+                };
+                self.tell(Input::Tick);
+            }
+            29 => self.tell(Input::Resume(inputs::address(choices))),
+            30 if choices.one_in(8) => {
+                self.stopping = true;
+                self.tell(Input::Stop);
+            }
+            31 if choices.one_in(4) => self.crash(),
+            _ => self.tell(Input::Tick),
+        }
+    }
+
+    fn receipt(&mut self) -> Receipt {
+        let receipt = Receipt(self.next_receipt);
+        self.next_receipt += 1;
+        self.receipts.insert(receipt);
+        receipt
+    }
+
+    fn ingest(&mut self, choices: &mut Choices<'_>) {
+        let mut event = inputs::event(choices);
+        // An ingress that was told to pause does, but for what it has read already.
+        if self.paused && !choices.one_in(8) {
+            return;
+        }
+        if event.idempotency.is_none() {
+            for (_, argument) in &mut event.invocations {
+                *argument = [b"in order", &self.next_event.to_be_bytes()[..], argument].concat().into();
+                self.next_event += 1;
+            }
+        }
+        event.receipt = choices.maybe(|_| self.receipt());
+        self.tell(Input::Ingested(event));
+    }
+
+    /// Answers a load: with what was durable when it was asked, or is now.
+    fn load(&mut self, choices: &mut Choices<'_>) {
+        if self.loads.is_empty() {
+            return;
+        }
+        let (load, then) = self.loads.remove(choices.below(self.loads.len().min(256)));
+        let loaded = if choices.below(2) == 0 { then } else { self.ledger.load(&load) };
+        let again = choices.one_in(8).then(|| loaded.clone());
+        self.tell(Input::Loaded(loaded));
+        if let Some(loaded) = again {
+            self.tell(Input::Loaded(loaded));
+        }
+    }
+
+    fn pick(&mut self, choices: &mut Choices<'_>) -> Option<Call> {
+        let place = choices.below(self.calls.len().clamp(1, 256));
+        let id = *self.calls.keys().nth(place)?;
+        self.calls.remove(&id)
+    }
+
+    fn reply(&mut self, choices: &mut Choices<'_>) {
+        let Some(call) = self.pick(choices) else { return };
+        let declares = call.states.is_empty() && choices.below(2) == 0;
+        let reply = match declares || choices.one_in(16) {
+            true => Reply::Incomplete(choices.some(3, inputs::spec)),
+            false => Reply::Completed(inputs::effects(choices)),
+        };
+        self.tell(Input::Reply { call: call.id, reply });
+    }
+
+    fn fail(&mut self, choices: &mut Choices<'_>) {
+        let Some(call) = self.pick(choices) else { return };
+        self.tell(Input::CallFailed { call: call.id, failure: inputs::failure(choices) });
+    }
+
+    /// What has no effect: answers to calls that are over or never were, checkpoints that were durable long ago.
+    fn nonsense(&mut self, choices: &mut Choices<'_>) {
+        let call = match choices.below(2) {
+            0 => CallId(choices.number()),
+            _ => CallId(self.latest_call.0.saturating_sub(choices.below(8) as u64)),
+        };
+        if self.calls.contains_key(&call) {
+            return;
+        }
+        let input = match choices.below(4) {
+            0 => Input::Reply { call, reply: Reply::Completed(inputs::effects(choices)) },
+            1 => Input::Reply { call, reply: Reply::Incomplete(choices.some(3, inputs::spec)) },
+            2 => Input::CallFailed { call, failure: inputs::failure(choices) },
+            _ => Input::Durable(self.told.restore().meta.checkpoint.saturating_sub(choices.below(3) as u64)),
+        };
+        self.tell(input);
+    }
+
+    /// A reader frees what it saw, or names more than there is, or a lane that is none.
+    fn free(&mut self, choices: &mut Choices<'_>) {
+        let lane = LaneId(choices.below(3) as u32);
+        let receipt = choices.maybe(|_| self.receipt());
+        self.tell(Input::Freed { lane, upto: choices.number(), receipt });
+    }
+
+    fn commit(&mut self) {
+        if let Some((checkpoint, is_there)) = &mut self.checkpoint {
+            // A driver that does not know whether the last attempt was kept tries again.
+            self.ledger.commit(checkpoint, &self.config.lanes).expect("the engine keeps its promises to a ledger");
+            *is_there = true;
+        }
+    }
+
+    fn say_durable(&mut self) {
+        if let Some((checkpoint, _)) = self.checkpoint.take_if(|(_, is_there)| *is_there) {
+            self.told = self.ledger.clone();
+            self.tell(Input::Durable(checkpoint.meta.checkpoint));
+        }
+    }
+
+    fn tell(&mut self, input: Input) {
+        if let Some(twin) = &mut self.twin {
+            twin.handle(self.now, input.clone());
+        }
+        self.engine.handle(self.now, input);
+        self.carry_out();
+        assert!(self.engine.wake_at().is_none_or(|due| due > self.engine.now()), "woken in the past");
+        if self.stopping && self.checkpoint.is_none() {
+            assert!(self.stopped, "the engine is told to stop, everything is durable, and it does not stop");
+        }
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(output) = self.engine.poll() {
+            if let Some(twin) = &mut self.twin {
+                let same = twin.poll().map(|output| format!("{output:?}"));
+                assert_eq!(same, Some(format!("{output:?}")), "the same inputs give the same outputs");
+            }
+            assert!(!self.stopped, "behind `Stopped` came {output:?}");
+            match output {
+                Output::Load(load) => {
+                    let loaded = self.told.load(&load);
+                    self.loads.push((load, loaded));
+                }
+                Output::Call(call) => self.called(*call),
+                Output::Checkpoint(checkpoint) => {
+                    assert!(self.checkpoint.is_none(), "two checkpoints are on their way");
+                    self.checkpoint = Some((checkpoint, false));
+                }
+                Output::Answer { receipt, answer } => {
+                    assert!(self.receipts.remove(&receipt), "{receipt:?} was answered, or never given");
+                    assert!(self.stopping || answer != Answer::Stopping, "nobody stops");
+                }
+                Output::Publish { lane, upto } => {
+                    let (_, next) = self.told.lane(&self.config.lanes[lane.0 as usize]);
+                    let before = self.published.insert(lane, upto);
+                    assert!(before < Some(upto) && upto < next, "lane {lane:?}: {before:?}, {upto}, {next}");
+                }
+                Output::Pause | Output::Resume => {
+                    let paused = matches!(output, Output::Pause);
+                    assert_ne!(std::mem::replace(&mut self.paused, paused), paused, "{output:?} twice");
+                }
+                Output::Notice(_) => {}
+                Output::Stopped => {
+                    assert!(self.stopping && self.checkpoint.is_none(), "not everything is durable");
+                    self.stopped = true;
+                }
+            }
+        }
+        assert!(self.twin.as_mut().is_none_or(|twin| twin.poll().is_none()), "the twin has more to say");
+    }
+
+    fn called(&mut self, call: Call) {
+        let limits = &self.config.limits;
+        assert!(!self.stopping, "a call while stopping");
+        assert!(call.id > self.latest_call || self.latest_call == CallId(0), "{:?} is used again", call.id);
+        assert!(self.calls.values().all(|other| other.target != call.target), "two calls to {:?}", call.target);
+        assert!(self.calls.len() < limits.calls_in_flight, "too many calls in flight");
+        let endpoint = &self.config.endpoints[call.endpoint];
+        assert!(call.timeout_ms <= endpoint.call_ms.max(1), "{} of {} ms", call.timeout_ms, endpoint.call_ms);
+        assert_eq!(call.endpoint, usize::from(call.target.function.name() == "alone"));
+        let bytes: usize = call.invocations.iter().map(|(_, argument)| argument.len()).sum();
+        assert!(call.invocations.len() == 1 || bytes <= limits.batch_bytes, "a batch of {bytes} bytes");
+        assert!(!call.invocations.is_empty(), "an empty batch");
+        let names: BTreeSet<&str> = call.states.iter().map(|state| &*state.name).collect();
+        assert_eq!(names.len(), call.states.len(), "a state twice");
+        let places: Vec<&[u8]> = call.invocations.iter().filter_map(|(_, argument)| place(argument)).collect();
+        assert!(places.is_sorted_by(|a, b| a < b), "out of order");
+        self.latest_call = call.id;
+        self.calls.insert(call.id, call);
+    }
+
+    /// Faults have ended: whoever is called answers, the ledger works, operators resume what is parked.
+    fn settle(&mut self) {
+        let end = self.engine.now().max(self.now).saturating_add(PATIENCE_MS);
+        let mut resumed = false;
+        for step in 0.. {
+            assert!(step < STEPS_MAX, "there is no end of it");
+            if self.stopped {
+                return;
+            } else if let Some((load, _)) = self.loads.pop() {
+                let loaded = self.ledger.load(&load);
+                self.tell(Input::Loaded(loaded));
+            } else if let Some((call, _)) = self.calls.pop_first() {
+                self.tell(Input::Reply { call, reply: Reply::Completed(Effects::default()) });
+            } else if self.checkpoint.is_some() {
+                self.commit();
+                self.say_durable();
+            } else if let Some(due) = self.engine.wake_at().filter(|due| *due <= end) {
+                self.now = due;
+                self.tell(Input::Tick);
+            } else if !std::mem::replace(&mut resumed, true) {
+                inputs::addresses().for_each(|address| self.tell(Input::Resume(address)));
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn check_done(&mut self) {
+        assert!(self.receipts.is_empty(), "never answered: {:?}", self.receipts);
+        if self.stopped {
+            // What was going on is in the ledger, for the next start.
+            self.crash();
+            self.settle();
+        }
+        let metrics = self.engine.metrics();
+        assert_eq!(metrics.calls_in_flight, 0);
+        for address in inputs::addresses() {
+            self.check_address(&address);
+        }
+        // A new start finds nothing more to do than this one did.
+        let (served, calls) = (metrics.pending_bytes == 0, self.latest_call);
+        self.crash();
+        let loads = std::mem::take(&mut self.loads);
+        for (load, loaded) in loads {
+            assert!(!served || !matches!(load, Load::Address(_)), "{load:?} behind {calls:?}");
+            self.tell(Input::Loaded(loaded));
+        }
+        assert!(!served || self.calls.is_empty() || self.ledger.waiting().0 > 0, "{:?}", self.calls);
+    }
+
+    /// Nothing waits but for what nobody here will do, and the memory says what the ledger says.
+    fn check_address(&self, address: &Address) {
+        let Loaded::Address { states, pending, listed, .. } = self.ledger.load(&Load::Address(address.clone())) else {
+            unreachable!("another answer than was asked for");
+        };
+        assert_eq!(listed, !pending.is_empty(), "{address}");
+        let view = self.engine.view(address);
+        // A value that was written under another type than the declared one keeps its address waiting, too.
+        let failure = view.as_ref().and_then(|view| view.failure.as_ref());
+        let waits = !self.engine.serves(&address.function) || failure.is_some_and(|failure| failure.code == "MP3003");
+        assert!(pending.is_empty() || waits, "{address} waits for {failure:?}: {pending:?}");
+        let Some(view) = view else { return };
+        assert_eq!((view.waiting, view.call.is_some()), (pending.len(), false), "{address}");
+        // The ledger may have more: what has expired stays until the next call.
+        for state in &view.states {
+            assert!(states.contains(state), "{address}: {state:?} is in memory and not in the ledger: {states:?}");
+        }
+    }
+}
+
+/// The number of an event, when it has one.
+fn place(argument: &Bytes) -> Option<&[u8]> {
+    argument.strip_prefix(b"in order")?.get(..8)
+}
