@@ -34,7 +34,7 @@ enum Kind {
 }
 
 /// Writes everything. `lanes` are the names behind the lane numbers, `calls` what the invoker counted.
-pub(super) fn text(metrics: &Metrics, ready: bool, lanes: &[LaneName], calls: &[CallMetrics]) -> String {
+pub fn text(metrics: &Metrics, ready: bool, lanes: &[LaneName], calls: &[CallMetrics]) -> String {
     let mut out = Text(String::with_capacity(4096));
     out.family("millpond_build_info", Kind::Gauge, "The version that runs.");
     out.sample("millpond_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);

@@ -6,7 +6,8 @@
 mod access;
 mod address;
 mod http;
-mod metrics;
+#[doc(hidden)]
+pub mod metrics;
 #[doc(hidden)]
 pub mod time;
 #[doc(hidden)]

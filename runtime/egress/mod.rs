@@ -2,7 +2,8 @@
 //!
 //! [`EgressTable`] finds the lane of a record that a function sent, [`HttpEgress`] lets people read lanes over HTTP.
 
-mod follow;
+#[doc(hidden)]
+pub mod follow;
 mod http;
 mod page;
 #[doc(hidden)]

@@ -1,5 +1,8 @@
 //! Each target for a moment, and what makes a seed a replay.
 
+use std::fs;
+use std::path::Path;
+
 use millpond_fuzz::{all, harness};
 
 /// Executions of each target: a few seconds in all. `make fuzz` runs more.
@@ -45,4 +48,19 @@ fn corpora_are_not_empty() {
     for target in all() {
         assert!((target.corpus)().iter().any(|entry| entry.len() > 1), "{}", target.name);
     }
+}
+
+/// cargo-fuzz finds each target, and none that is not there.
+#[test]
+fn libfuzzer_has_every_target() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("libfuzzer");
+    let manifest = fs::read_to_string(folder.join("Cargo.toml")).expect("a manifest");
+    for target in all() {
+        let name = target.name;
+        let source = fs::read_to_string(folder.join(format!("fuzz_targets/{name}.rs"))).expect(name);
+        assert!(source.contains(&format!("::{name}(bytes)")), "{source}");
+        assert!(manifest.contains(&format!("[[bin]]\nname = \"{name}\"\n")), "{name} is not in the manifest");
+    }
+    assert_eq!(manifest.matches("[[bin]]").count(), all().len());
+    assert_eq!(fs::read_dir(folder.join("fuzz_targets")).expect("a folder").count(), all().len());
 }

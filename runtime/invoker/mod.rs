@@ -28,7 +28,8 @@ mod slots;
 mod socket;
 #[doc(hidden)]
 pub mod template;
-mod verdict;
+#[doc(hidden)]
+pub mod verdict;
 
 #[cfg(test)]
 mod tests;

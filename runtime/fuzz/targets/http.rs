@@ -10,13 +10,16 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use millpond::admin::{self, Access, Resource};
 use millpond::edge;
 use millpond::egress::EgressLimits;
+use millpond::egress::follow::events;
 use millpond::egress::query::Query;
 use millpond::ingress::idempotency;
 use millpond::invoker::coding::{Coding, Unpack};
 use millpond::invoker::retry_after::{self, RETRY_AFTER_MS_MAX};
 use millpond::invoker::template::Template;
+use millpond::invoker::verdict::one_line;
 use millpond::router;
-use millpond_protocol::{Address, types};
+use millpond_engine::{FunctionMetrics, LaneName, Metrics};
+use millpond_protocol::{Address, TypeName, types};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::choices::Choices;
@@ -80,7 +83,7 @@ pub fn idempotency_key(bytes: &[u8]) {
 type Event = (Address, String, Bytes);
 
 fn event(choices: &mut Choices<'_>) -> Event {
-    let function = millpond_protocol::TypeName::new(&choices.text(4), &choices.text(4));
+    let function = TypeName::new(&choices.text(4), &choices.text(4));
     (Address::new(function, choices.text(4)), choices.text(4), choices.bytes(4))
 }
 
@@ -214,6 +217,103 @@ pub fn admin_request(bytes: &[u8]) {
     assert!(admin::time::rfc3339(moment).ends_with('Z'));
 }
 
+/// Records as server-sent events: a reader finds the numbers and the payloads, with a line feed for a line end of any kind.
+pub fn event_stream(bytes: &[u8]) {
+    let mut choices = Choices::new(bytes);
+    let records = choices.some(4, |choices| (choices.number(), choices.bytes(255)));
+    let written = events(&records);
+    let mut read = Vec::new();
+    let (mut id, mut data) = (0, Vec::new());
+    for line in written.split(|byte| *byte == b'\n') {
+        assert!(!line.contains(&b'\r'), "a line end within a line");
+        if let Some(number) = line.strip_prefix(b"id: ") {
+            id = std::str::from_utf8(number).ok().and_then(|number| number.parse().ok()).expect("a number");
+        } else if let Some(more) = line.strip_prefix(b"data: ") {
+            data.push(more);
+        } else if !data.is_empty() {
+            assert!(line.is_empty(), "{line:?}");
+            read.push((id, Bytes::from(std::mem::take(&mut data).join(&b'\n'))));
+        }
+    }
+    let plain = |payload: &Bytes| {
+        let text: Vec<u8> = payload
+            .iter()
+            .scan(0, |last, byte| {
+                let pair = (std::mem::replace(last, *byte), *byte) == (b'\r', b'\n');
+                Some((!pair).then_some(if *byte == b'\r' { b'\n' } else { *byte }))
+            })
+            .flatten()
+            .collect();
+        Bytes::from(text)
+    };
+    let expected: Vec<(u64, Bytes)> = records.iter().map(|(number, payload)| (*number, plain(payload))).collect();
+    assert_eq!(read, expected);
+}
+
+/// The metrics: whatever functions and topics are called, a scraper finds each with its number, and nothing else.
+pub fn metrics_text(bytes: &[u8]) {
+    let mut choices = Choices::new(bytes);
+    let mut metrics = Metrics::default();
+    for _ in 0..choices.below(4) {
+        let function = TypeName::new(&choices.text(20), &choices.text(20));
+        metrics.functions.insert(function, FunctionMetrics { input: choices.number(), ..FunctionMetrics::default() });
+    }
+    let lane = LaneName { egress: TypeName::new("out", "topics"), part: choices.text(40) };
+    metrics.lane_records = vec![choices.number()];
+    let text = admin::metrics::text(&metrics, true, std::slice::from_ref(&lane), &[]);
+    let mut found: Vec<(String, Vec<String>, u64)> =
+        text.split('\n').filter(|line| !line.is_empty() && !line.starts_with('#')).map(sample).collect();
+    found.retain(|(name, ..)| matches!(name.as_str(), "statefun_function_in_total" | "millpond_egress_records"));
+    let mut expected =
+        vec![("millpond_egress_records".to_owned(), vec!["out/topics".to_owned(), lane.part], metrics.lane_records[0])];
+    expected.extend(metrics.functions.iter().map(|(function, counted)| {
+        let labels = vec![function.namespace().to_owned(), function.name().to_owned()];
+        ("statefun_function_in_total".to_owned(), labels, counted.input)
+    }));
+    assert_eq!(found, expected);
+}
+
+/// A line of metrics: its name, the values of its labels, its number.
+fn sample(line: &str) -> (String, Vec<String>, u64) {
+    let name_end = line.find(['{', ' ']).expect("a name");
+    let (name, mut rest) = line.split_at(name_end);
+    let mut labels = Vec::new();
+    while let Some(start) = rest.strip_prefix(['{', ',']) {
+        let (label, value) = start.split_once("=\"").expect("a value");
+        assert!(label.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{line:?}");
+        let (mut text, mut left) = (String::new(), value.chars());
+        loop {
+            match left.next().expect("the end of the value") {
+                '"' => break,
+                '\\' => text.push(match left.next().expect("what is escaped") {
+                    'n' => '\n',
+                    escaped => escaped,
+                }),
+                other => text.push(other),
+            }
+        }
+        labels.push(text);
+        rest = left.as_str();
+    }
+    let number = rest.trim_start_matches('}').trim();
+    // Not every number is a whole one.
+    (
+        name.to_owned(),
+        labels,
+        number.parse().unwrap_or_else(|_| {
+            number.parse::<f64>().expect("a number");
+            0
+        }),
+    )
+}
+
+/// What a function's server said, for the log: one line, no control characters, not long.
+pub fn log_line(bytes: &[u8]) {
+    let line = one_line(bytes);
+    assert!(!line.contains(char::is_control) && line.chars().count() <= 201, "{line:?}");
+    assert_eq!(one_line(line.as_bytes()).chars().count(), line.chars().count());
+}
+
 /// The list.
 pub const TARGETS: &[Target] = &[
     Target {
@@ -264,6 +364,24 @@ pub const TARGETS: &[Target] = &[
         words: &[b" ", b"GMT", b"9", b"-1", b"31", b"0000"],
     },
     Target { name: "url_template", run: url_template, corpus: templates, words: ESCAPES },
+    Target {
+        name: "event_stream",
+        run: event_stream,
+        corpus: corpus::decisions,
+        words: &[b"\n", b"\r\n", b"\r", b"id: 7"],
+    },
+    Target {
+        name: "metrics_text",
+        run: metrics_text,
+        corpus: corpus::decisions,
+        words: &[b"\n", b"\\", b"\"", b"\\n", b"}"],
+    },
+    Target {
+        name: "log_line",
+        run: log_line,
+        corpus: || corpus::texts(&["Traceback\n  File \"a.py\"", "\u{1b}[2J\u{85}"]),
+        words: &[b"\n"],
+    },
     Target { name: "admin_request", run: admin_request, corpus: requests, words: ESCAPES },
 ];
 
