@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use millpond::config::render::{Style, render_all};
 use millpond::config::{LoadOptions, Source, date, duration, errors_only, load_sources, resource};
+use millpond::invoker::template::Template;
 
 use crate::{Target, corpus};
 
@@ -35,6 +36,10 @@ pub fn module_yaml(bytes: &[u8]) {
                 let again = load_sources(&sources[..1], options).expect("an empty file adds nothing").0;
                 assert_eq!(again.describe(), described);
                 assert_eq!(errors_only(&findings).count(), 0);
+                for endpoint in module.endpoints() {
+                    // The start of a node says what is wrong with a URL that a module may have.
+                    let _ = Template::parse(endpoint.url.as_str()).map(|template| template.destination("name"));
+                }
                 findings.into_iter().chain(module.not_yet()).collect()
             }
             Err(findings) => {

@@ -9,8 +9,8 @@ use millpond_protocol::TypeName;
 use super::inputs;
 use crate::choices::Choices;
 
-/// The highest time that is told: the year 37648. Beyond it is no calendar of ours.
-const TIME_MAX: u64 = 1 << 50;
+/// The highest time that is told. Behind the last one nothing can be due.
+const TIME_MAX: u64 = u64::MAX - 1;
 
 /// Outputs that one input may cause: more than any has work for.
 const OUTPUTS_MAX: usize = 10_000;
@@ -38,7 +38,7 @@ pub fn engine_any_input(bytes: &[u8]) {
         now = match choices.below(8) {
             0 => choices.number(),
             1 => engine.wake_at().unwrap_or(now),
-            2..=4 => now + u64::from(choices.byte()) * 4,
+            2..=4 => u64::saturating_add(now, u64::from(choices.byte()) * 4),
             _ => now,
         }
         .min(TIME_MAX);

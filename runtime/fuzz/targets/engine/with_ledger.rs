@@ -9,16 +9,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use millpond_engine::{
-    Answer, Call, CallId, Checkpoint, Effects, Engine, EngineConfig, Input, LaneId, Load, Loaded, MemoryLedger, Output,
-    Receipt, Reply,
+    Answer, Call, CallId, Checkpoint, Effects, Engine, EngineConfig, Expiration, Input, LaneId, Load, Loaded,
+    MemoryLedger, Output, Receipt, Reply,
 };
 use millpond_protocol::Address;
 
 use super::inputs;
 use crate::choices::Choices;
 
-/// The highest time before faults end.
-const TIME_MAX: u64 = 1 << 50;
+/// The highest time before faults end: far beyond any calendar, with room for what is due a little later.
+const TIME_MAX: u64 = u64::MAX - (1 << 40);
 
 /// Steps within which all must be done once faults have ended.
 const STEPS_MAX: usize = 20_000;
@@ -53,11 +53,16 @@ struct Driver {
     latest_call: CallId,
     /// The checkpoint that is on its way, and whether the ledger has it.
     checkpoint: Option<(Arc<Checkpoint>, bool)>,
-    /// Receipts that wait for an answer.
-    receipts: BTreeSet<Receipt>,
+    /// Numbers of the checkpoints that were sealed last, and told to be durable last.
+    sealed: u64,
+    durable: u64,
+    /// Receipts that wait for an answer, and the checkpoint that was sealed last when they were given.
+    receipts: BTreeMap<Receipt, u64>,
     next_receipt: u64,
     /// Numbers the events without a key, so that their order can be seen.
     next_event: u64,
+    /// A state that expires was declared.
+    expires: bool,
     published: BTreeMap<LaneId, u64>,
     paused: bool,
     stopping: bool,
@@ -67,6 +72,7 @@ struct Driver {
 impl Driver {
     fn start(config: EngineConfig, ledger: MemoryLedger, now: u64, has_twin: bool) -> Driver {
         let new = || Engine::new(config.clone(), &ledger.restore());
+        let sealed = ledger.restore().meta.checkpoint;
         let mut driver = Driver {
             engine: new(),
             twin: has_twin.then(new),
@@ -78,9 +84,12 @@ impl Driver {
             calls: BTreeMap::new(),
             latest_call: CallId(0),
             checkpoint: None,
-            receipts: BTreeSet::new(),
+            sealed,
+            durable: sealed,
+            receipts: BTreeMap::new(),
             next_receipt: 0,
             next_event: 0,
+            expires: false,
             published: BTreeMap::new(),
             paused: false,
             stopping: false,
@@ -93,9 +102,9 @@ impl Driver {
     /// The process dies: what the ledger has not taken is gone, what it has is there although nobody was told.
     fn crash(&mut self) {
         let (config, ledger) = (self.config.clone(), std::mem::take(&mut self.ledger));
-        let next_event = self.next_event;
+        let (next_event, expires) = (self.next_event, self.expires);
         *self = Driver::start(config, ledger, self.now, self.twin.is_some());
-        self.next_event = next_event;
+        (self.next_event, self.expires) = (next_event, expires);
     }
 
     fn step(&mut self, choices: &mut Choices<'_>) {
@@ -108,7 +117,7 @@ impl Driver {
             20 => self.free(choices),
             21..=23 => self.commit(),
             24..=26 => self.say_durable(),
-            27 => self.now = (self.now + u64::from(choices.byte()) * 16).min(TIME_MAX),
+            27 => self.now = self.now.saturating_add(u64::from(choices.byte()) * 16).min(TIME_MAX),
             28 => {
                 self.now = match choices.below(4) {
                     // The clock of the machine was set, back or forth.
@@ -130,7 +139,7 @@ impl Driver {
     fn receipt(&mut self) -> Receipt {
         let receipt = Receipt(self.next_receipt);
         self.next_receipt += 1;
-        self.receipts.insert(receipt);
+        self.receipts.insert(receipt, self.sealed);
         receipt
     }
 
@@ -177,6 +186,9 @@ impl Driver {
             true => Reply::Incomplete(choices.some(3, inputs::spec)),
             false => Reply::Completed(inputs::effects(choices)),
         };
+        if let Reply::Incomplete(specs) = &reply {
+            self.expires |= specs.iter().any(|spec| spec.expiration != Expiration::None);
+        }
         self.tell(Input::Reply { call: call.id, reply });
     }
 
@@ -198,7 +210,7 @@ impl Driver {
             0 => Input::Reply { call, reply: Reply::Completed(inputs::effects(choices)) },
             1 => Input::Reply { call, reply: Reply::Incomplete(choices.some(3, inputs::spec)) },
             2 => Input::CallFailed { call, failure: inputs::failure(choices) },
-            _ => Input::Durable(self.told.restore().meta.checkpoint.saturating_sub(choices.below(3) as u64)),
+            _ => Input::Durable(self.durable.saturating_sub(choices.below(3) as u64)),
         };
         self.tell(input);
     }
@@ -221,6 +233,7 @@ impl Driver {
     fn say_durable(&mut self) {
         if let Some((checkpoint, _)) = self.checkpoint.take_if(|(_, is_there)| *is_there) {
             self.told = self.ledger.clone();
+            self.durable = checkpoint.meta.checkpoint;
             self.tell(Input::Durable(checkpoint.meta.checkpoint));
         }
     }
@@ -252,10 +265,12 @@ impl Driver {
                 Output::Call(call) => self.called(*call),
                 Output::Checkpoint(checkpoint) => {
                     assert!(self.checkpoint.is_none(), "two checkpoints are on their way");
+                    self.sealed = checkpoint.meta.checkpoint;
                     self.checkpoint = Some((checkpoint, false));
                 }
                 Output::Answer { receipt, answer } => {
-                    assert!(self.receipts.remove(&receipt), "{receipt:?} was answered, or never given");
+                    let given = self.receipts.remove(&receipt).expect("a receipt is answered once");
+                    assert!(answer != Answer::Durable || given < self.durable, "{receipt:?} is not durable");
                     assert!(self.stopping || answer != Answer::Stopping, "nobody stops");
                 }
                 Output::Publish { lane, upto } => {
@@ -358,9 +373,11 @@ impl Driver {
         let failure = view.as_ref().and_then(|view| view.failure.as_ref());
         let waits = !self.engine.serves(&address.function) || failure.is_some_and(|failure| failure.code == "MP3003");
         assert!(pending.is_empty() || waits, "{address} waits for {failure:?}: {pending:?}");
-        let Some(view) = view else { return };
+        let Some(mut view) = view else { return };
+        view.states.sort_by(|(a, _), (b, _)| a.cmp(b));
         assert_eq!((view.waiting, view.call.is_some()), (pending.len(), false), "{address}");
-        // The ledger may have more: what has expired stays until the next call.
+        assert!(self.expires || view.states == states, "{address}: {:?} and {states:?}", view.states);
+        // With expiration the ledger may have more: a value stays until the next call.
         for state in &view.states {
             assert!(states.contains(state), "{address}: {state:?} is in memory and not in the ledger: {states:?}");
         }
