@@ -7,10 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use millpond_engine::{
-    Answer, Call, CallId, Checkpoint, Effects, Engine, EngineConfig, Expiration, Input, LaneId, Load, Loaded,
-    MemoryLedger, Output, Receipt, Reply,
+    AddressView, Answer, Call, CallId, Checkpoint, Effects, Engine, EngineConfig, Expiration, Input, LaneId, Load,
+    Loaded, MemoryLedger, Output, Receipt, Reply,
 };
 use millpond_protocol::Address;
 
@@ -61,6 +60,8 @@ struct Driver {
     next_receipt: u64,
     /// Numbers the events without a key, so that their order can be seen.
     next_event: u64,
+    /// The number of the last event that has run for sure, by address.
+    ran: BTreeMap<Address, Vec<u8>>,
     /// A state that expires was declared.
     expires: bool,
     published: BTreeMap<LaneId, u64>,
@@ -89,6 +90,7 @@ impl Driver {
             receipts: BTreeMap::new(),
             next_receipt: 0,
             next_event: 0,
+            ran: BTreeMap::new(),
             expires: false,
             published: BTreeMap::new(),
             paused: false,
@@ -184,10 +186,21 @@ impl Driver {
         let declares = call.states.is_empty() && choices.below(2) == 0;
         let reply = match declares || choices.one_in(16) {
             true => Reply::Incomplete(choices.some(3, inputs::spec)),
+            false if choices.below(3) == 0 => Reply::Completed(Effects::default()),
             false => Reply::Completed(inputs::effects(choices)),
         };
         if let Reply::Incomplete(specs) = &reply {
             self.expires |= specs.iter().any(|spec| spec.expiration != Expiration::None);
+        }
+        self.answer(&call, reply);
+    }
+
+    fn answer(&mut self, call: &Call, reply: Reply) {
+        // What has no effects cannot be refused.
+        if reply == Reply::Completed(Effects::default())
+            && let Some(last) = places(call).last()
+        {
+            self.ran.insert(call.target.clone(), last.to_vec());
         }
         self.tell(Input::Reply { call: call.id, reply });
     }
@@ -306,16 +319,17 @@ impl Driver {
         assert!(!call.invocations.is_empty(), "an empty batch");
         let names: BTreeSet<&str> = call.states.iter().map(|state| &*state.name).collect();
         assert_eq!(names.len(), call.states.len(), "a state twice");
-        let places: Vec<&[u8]> = call.invocations.iter().filter_map(|(_, argument)| place(argument)).collect();
-        assert!(places.is_sorted_by(|a, b| a < b), "out of order");
+        let ran = self.ran.get(&call.target).map(Vec::as_slice);
+        assert!(ran.into_iter().chain(places(&call)).is_sorted_by(|a, b| a < b), "out of order");
         self.latest_call = call.id;
         self.calls.insert(call.id, call);
     }
 
-    /// Faults have ended: whoever is called answers, the ledger works, operators resume what is parked.
+    /// Faults have ended: whoever is called answers, the ledger works, operators resume what is parked for long, readers take
+    /// all there is.
     fn settle(&mut self) {
         let end = self.engine.now().max(self.now).saturating_add(PATIENCE_MS);
-        let mut resumed = false;
+        let (mut resumed, mut taken) = (false, false);
         for step in 0.. {
             assert!(step < STEPS_MAX, "there is no end of it");
             if self.stopped {
@@ -323,8 +337,8 @@ impl Driver {
             } else if let Some((load, _)) = self.loads.pop() {
                 let loaded = self.ledger.load(&load);
                 self.tell(Input::Loaded(loaded));
-            } else if let Some((call, _)) = self.calls.pop_first() {
-                self.tell(Input::Reply { call, reply: Reply::Completed(Effects::default()) });
+            } else if let Some((_, call)) = self.calls.pop_first() {
+                self.answer(&call, Reply::Completed(Effects::default()));
             } else if self.checkpoint.is_some() {
                 self.commit();
                 self.say_durable();
@@ -332,7 +346,16 @@ impl Driver {
                 self.now = due;
                 self.tell(Input::Tick);
             } else if !std::mem::replace(&mut resumed, true) {
-                inputs::addresses().for_each(|address| self.tell(Input::Resume(address)));
+                let later = |view: &AddressView| view.failure.as_ref()?.next.filter(|due| *due > end);
+                for address in inputs::addresses() {
+                    if self.engine.view(&address).as_ref().and_then(later).is_some() {
+                        self.tell(Input::Resume(address));
+                    }
+                }
+            } else if !std::mem::replace(&mut taken, true) {
+                for lane in (0..self.config.lanes.len() as u32).map(LaneId) {
+                    self.tell(Input::Freed { lane, upto: u64::MAX, receipt: None });
+                }
             } else {
                 return;
             }
@@ -348,8 +371,17 @@ impl Driver {
         }
         let metrics = self.engine.metrics();
         assert_eq!(metrics.calls_in_flight, 0);
-        for address in inputs::addresses() {
-            self.check_address(&address);
+        let waiting: usize = inputs::addresses().map(|address| self.check_address(&address)).sum();
+        assert_eq!(waiting == 0, metrics.pending_bytes == 0, "{waiting} and {} bytes", metrics.pending_bytes);
+        assert!(metrics.lane_records.iter().all(|waiting| *waiting == 0), "{:?}", metrics.lane_records);
+        assert!(!metrics.paused || waiting > 0, "intake is paused for ever");
+        assert_eq!(self.paused, metrics.paused);
+        let (delayed, tokens) = self.ledger.waiting();
+        assert!(tokens <= delayed, "{tokens} tokens for {delayed} messages");
+        if waiting == 0
+            && let Loaded::Delayed { messages, .. } = self.ledger.load(&Load::Delayed { after: (0, 0), limit: 1 })
+        {
+            assert!(messages.iter().all(|(due, ..)| *due > self.engine.now()), "never delivered: {messages:?}");
         }
         // A new start finds nothing more to do than this one did.
         let (served, calls) = (metrics.pending_bytes == 0, self.latest_call);
@@ -362,8 +394,8 @@ impl Driver {
         assert!(!served || self.calls.is_empty() || self.ledger.waiting().0 > 0, "{:?}", self.calls);
     }
 
-    /// Nothing waits but for what nobody here will do, and the memory says what the ledger says.
-    fn check_address(&self, address: &Address) {
+    /// Nothing waits but for what nobody here will do, and the memory says what the ledger says. Gives how many wait.
+    fn check_address(&self, address: &Address) -> usize {
         let Loaded::Address { states, pending, listed, .. } = self.ledger.load(&Load::Address(address.clone())) else {
             unreachable!("another answer than was asked for");
         };
@@ -373,7 +405,7 @@ impl Driver {
         let failure = view.as_ref().and_then(|view| view.failure.as_ref());
         let waits = !self.engine.serves(&address.function) || failure.is_some_and(|failure| failure.code == "MP3003");
         assert!(pending.is_empty() || waits, "{address} waits for {failure:?}: {pending:?}");
-        let Some(mut view) = view else { return };
+        let Some(mut view) = view else { return pending.len() };
         view.states.sort_by(|(a, _), (b, _)| a.cmp(b));
         assert_eq!((view.waiting, view.call.is_some()), (pending.len(), false), "{address}");
         assert!(self.expires || view.states == states, "{address}: {:?} and {states:?}", view.states);
@@ -381,10 +413,11 @@ impl Driver {
         for state in &view.states {
             assert!(states.contains(state), "{address}: {state:?} is in memory and not in the ledger: {states:?}");
         }
+        pending.len()
     }
 }
 
-/// The number of an event, when it has one.
-fn place(argument: &Bytes) -> Option<&[u8]> {
-    argument.strip_prefix(b"in order")?.get(..8)
+/// The numbers of events in a call. Those with a key have none: they wait for their look-up.
+fn places(call: &Call) -> impl Iterator<Item = &[u8]> {
+    call.invocations.iter().filter_map(|(_, argument)| argument.strip_prefix(b"in order")?.get(..8))
 }
