@@ -232,7 +232,13 @@ pub(crate) fn lanes() -> Vec<LaneName> {
 }
 
 pub(crate) fn endpoints() -> Vec<EndpointConfig> {
-    let config = |functions| EndpointConfig { functions, max_num_batch_requests: None, call_ms: 1000 };
+    let config = |functions| EndpointConfig {
+        functions,
+        max_num_batch_requests: None,
+        call_ms: 1000,
+        failure_policy: millpond_engine::FailurePolicy::Park,
+        dead_letters: None,
+    };
     vec![
         config(FunctionPattern::Exact(TypeName::new("com.example.fns", "greeter"))),
         config(FunctionPattern::Namespace("com.example.audit".to_owned())),

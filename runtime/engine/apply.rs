@@ -127,6 +127,7 @@ impl Engine {
             true => self.rest(slot),
             false => self.make_runnable(slot),
         }
+        self.run_operations(slot);
     }
 
     fn apply_delayed(&mut self, sender: &Address, effect: DelayedEffect) {
@@ -152,14 +153,20 @@ impl Engine {
 
     /// The invocations of the batch have run.
     fn finish_batch(&mut self, slot: Slot) {
-        self.mark_dirty(slot, 64);
         let cell = &mut self.cells[slot];
         let ran = std::mem::take(&mut cell.batch);
+        // Not runnable by what the batch sends to itself: the end of `apply` decides that.
+        cell.phase = Phase::Runnable;
+        self.finish(slot, ran);
+    }
+
+    /// The first so many invocations are over.
+    pub(crate) fn finish(&mut self, slot: Slot, ran: usize) {
+        self.mark_dirty(slot, 64);
+        let cell = &mut self.cells[slot];
         cell.one_by_one = cell.one_by_one.saturating_sub(ran);
         cell.incomplete_rounds = 0;
         cell.attempts = 0;
-        // Not runnable by what the batch sends to itself: the end of `apply` decides that.
-        cell.phase = Phase::Runnable;
         let mut bytes = 0;
         for pending in cell.mailbox.drain(..ran) {
             bytes += pending.bytes();

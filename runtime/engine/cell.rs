@@ -190,6 +190,7 @@ impl Cell {
             return None;
         }
         let in_flight = matches!(self.phase, Phase::InFlight(_));
+        let first = self.mailbox.front().map(|pending| pending.sequence);
         let next = match self.phase {
             Phase::BackOff((due, _)) | Phase::Parked(Some((due, _))) => Some(due),
             _ => None,
@@ -197,6 +198,7 @@ impl Cell {
         Some(AddressView {
             states: self.states.iter().filter_map(|state| Some((state.name.clone(), state.value.clone()?))).collect(),
             waiting: self.mailbox.len() - if in_flight { self.batch } else { 0 },
+            first,
             call: in_flight.then_some(CallView { batch: self.batch, began: self.began, attempt: self.attempts }),
             failure: self.failure.as_ref().map(|failure| FailureView {
                 kind: failure.kind,

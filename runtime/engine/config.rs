@@ -2,7 +2,7 @@
 
 use millpond_protocol::TypeName;
 
-use crate::Millis;
+use crate::{DeadLetterRoute, Millis};
 
 /// Everything that does not change while an engine lives.
 #[derive(Debug, Clone)]
@@ -26,6 +26,22 @@ pub struct EndpointConfig {
     pub max_num_batch_requests: Option<u32>,
     /// `call`: the budget of a request with all its attempts, in milliseconds.
     pub call_ms: Millis,
+    /// `failurePolicy` (ours): what happens to an invocation that is rejected until the budget is used up.
+    pub failure_policy: FailurePolicy,
+    /// `deadLetter` (ours): where dead letters go; `None` keeps what [`FailurePolicy::DeadLetter`] would send there.
+    pub dead_letters: Option<DeadLetterRoute>,
+}
+
+/// What happens to the one invocation that a function rejects for good. Upstream fails the whole job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FailurePolicy {
+    /// It stays, and its address waits with all that comes behind.
+    #[default]
+    Park,
+    /// It is dropped.
+    Drop,
+    /// It goes to the endpoint's dead letters.
+    DeadLetter,
 }
 
 /// `namespace/name` or `namespace/*`.

@@ -35,6 +35,18 @@ impl Engine {
         }
     }
 
+    /// Takes an address out of the line that it stands in.
+    pub(crate) fn leave_line(&mut self, slot: Slot) {
+        match self.cells[slot].phase {
+            Phase::Runnable => self.runnable.retain(|waiting| *waiting != slot),
+            Phase::Gated => {
+                let function = self.cells[slot].function;
+                self.functions[function].waiting.retain(|waiting| *waiting != slot);
+            }
+            _ => {}
+        }
+    }
+
     /// The function type answered: whoever waited for that gets a turn.
     pub(crate) fn open_gate(&mut self, slot: Slot) {
         let function = &mut self.functions[self.cells[slot].function];

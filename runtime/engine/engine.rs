@@ -17,8 +17,8 @@ use crate::lane::Lane;
 use crate::seal::Delta;
 use crate::tokens::Tokens;
 use crate::{
-    AddressView, Answer, CallId, EngineConfig, Expiration, Input, Load, Loaded, Metrics, Millis, Notice, Output,
-    Receipt, Restored, Sequence,
+    AddressView, Answer, CallId, EngineConfig, Expiration, Input, Load, Loaded, Metrics, Millis, Notice, Operation,
+    Output, Receipt, Restored, Sequence,
 };
 
 /// The state machine. Its contract is the head of this crate.
@@ -47,6 +47,8 @@ pub struct Engine {
     pub(crate) unreachable: Vec<BTreeSet<Slot>>,
     /// The one of them that is tried more often, by endpoint.
     pub(crate) probes: Vec<Option<Slot>>,
+    /// What people want done about addresses that are being loaded or called, and who waits for that.
+    pub(crate) operations: BTreeMap<Slot, VecDeque<(Operation, Receipt)>>,
     /// Bytes of invocations in memory.
     pub(crate) pending_bytes: usize,
     pub(crate) paused: bool,
@@ -90,6 +92,7 @@ impl Engine {
             next_timer: 0,
             unreachable: vec![BTreeSet::new(); config.endpoints.len()],
             probes: vec![None; config.endpoints.len()],
+            operations: BTreeMap::new(),
             pending_bytes: 0,
             paused: false,
             stopping: false,
@@ -115,7 +118,7 @@ impl Engine {
             Input::Durable(checkpoint) => self.durable(checkpoint),
             Input::Tick => {}
             Input::Stop => self.stop(),
-            Input::Resume(address) => self.resume(&address),
+            Input::Operate { address, operation, receipt } => self.operate(&address, operation, receipt),
         }
         self.deliver_delayed();
         self.fire_timers();
@@ -182,6 +185,7 @@ impl Engine {
     fn stop(&mut self) {
         self.stopping = true;
         self.stop_looking();
+        self.stop_operating();
     }
 
     fn loaded(&mut self, loaded: Loaded) {

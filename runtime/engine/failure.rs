@@ -7,8 +7,6 @@
 
 use std::sync::Arc;
 
-use millpond_protocol::Address;
-
 use crate::cell::{Failure, Phase, Slot};
 use crate::engine::Engine;
 use crate::{CallId, Millis, Notice};
@@ -60,9 +58,17 @@ impl Engine {
             cell.incomplete_rounds = 0;
             return self.make_runnable(slot);
         }
+        let judged_first = failure.kind == FailureKind::Rejected
+            && cell.failure.as_ref().is_some_and(|before| before.kind == FailureKind::Unreachable);
+        if judged_first {
+            // The budget that was spent on reaching the endpoint says nothing about the message.
+            cell.attempts = 0;
+            cell.began = self.now;
+        }
         cell.attempts += 1;
         self.fail(slot, failure.kind, failure.code, failure.error);
         self.try_later(slot, failure.retry_after_ms.unwrap_or(0));
+        self.run_operations(slot);
     }
 
     /// Records a failure of an address.
@@ -91,6 +97,10 @@ impl Engine {
         let left = budget_end.saturating_sub(self.now);
         let doubled = 2u64.checked_shl(cell.attempts.min(32)).unwrap_or(BACKOFF_MS_MAX).min(BACKOFF_MS_MAX);
         if left <= 1 || at_least >= left {
+            if cell.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Rejected) && self.give_up(slot)
+            {
+                return;
+            }
             let parked_ms = if self.becomes_probe(slot, endpoint) { PROBE_MS } else { self.config.limits.parked_ms };
             let due = self.now.saturating_add(parked_ms.max(at_least));
             return self.park(slot, Some(due));
@@ -150,7 +160,14 @@ impl Engine {
     }
 
     /// Gives a parked or backing-off address its turn, with a new budget if it was parked.
-    fn wake(&mut self, slot: Slot) {
+    pub(crate) fn wake(&mut self, slot: Slot) {
+        if self.stop_waiting(slot) {
+            self.ready(slot);
+        }
+    }
+
+    /// Takes an address out of back-off or parking. False when it was in neither.
+    pub(crate) fn stop_waiting(&mut self, slot: Slot) -> bool {
         let cell = &mut self.cells[slot];
         let timer = match cell.phase {
             Phase::BackOff(timer) => Some(timer),
@@ -166,23 +183,17 @@ impl Engine {
                 }
                 timer
             }
-            _ => return,
+            _ => return false,
         };
         if let Some(timer) = timer {
             self.timers.remove(&timer);
         }
-        self.ready(slot);
+        true
     }
 
     /// An endpoint answered: whoever is parked because it could not be reached tries now.
     pub(crate) fn wake_unreachable(&mut self, endpoint: usize) {
         for slot in std::mem::take(&mut self.unreachable[endpoint]) {
-            self.wake(slot);
-        }
-    }
-
-    pub(crate) fn resume(&mut self, address: &Address) {
-        if let Some(slot) = self.cells.find(address) {
             self.wake(slot);
         }
     }

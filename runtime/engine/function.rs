@@ -57,6 +57,10 @@ pub struct FunctionMetrics {
     pub failures: u64,
     /// Addresses parked.
     pub parked: u64,
+    /// Invocations given up and dropped, by policy or by a person.
+    pub dropped: u64,
+    /// Invocations given up and kept as dead letters.
+    pub dead_letters: u64,
 }
 
 impl Function {

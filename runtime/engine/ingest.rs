@@ -68,7 +68,7 @@ impl Engine {
     }
 
     /// The cell of an address; if it is not in memory its state is asked for.
-    fn touch(&mut self, address: Address) -> Slot {
+    pub(crate) fn touch(&mut self, address: Address) -> Slot {
         if let Some(slot) = self.cells.find(&address) {
             return slot;
         }
@@ -102,6 +102,7 @@ impl Engine {
             true => self.rest(slot),
             false => self.ready(slot),
         }
+        self.run_operations(slot);
     }
 
     /// The cell has something to send: it gets its turn, or is parked when nobody serves its function type.

@@ -16,7 +16,7 @@
 //! | [`Input::Reply`] | a function answered | `Call`, `Load`, `Checkpoint`, `Resume` |
 //! | [`Input::CallFailed`] | an attempt brought no usable answer | a later `Call` |
 //! | [`Input::Freed`] | outbox entries left: published, taken, freed | `Checkpoint`, `Answer` |
-//! | [`Input::Resume`] | a person wants a parked address tried now | `Call` |
+//! | [`Input::Operate`] | a person wants an address tried now, or its first invocation out | `Load`, `Call`, `Checkpoint`, `Answer` |
 //! | [`Input::Durable`] | the ledger synced a checkpoint | `Answer`, `Publish`, `Checkpoint` |
 //! | [`Input::Tick`] | time passed | `Call`, `Checkpoint` |
 //! | [`Input::Stop`] | seal what is there | `Checkpoint`, `Stopped` |
@@ -54,6 +54,7 @@ mod apply;
 mod cell;
 mod checkpoint;
 mod config;
+mod dead_letter;
 mod delayed;
 mod dispatch;
 mod engine;
@@ -76,7 +77,8 @@ mod view;
 
 pub use accept::{Lanes, MovedLane, NEW_LANE, Refused, moved_lanes};
 pub use checkpoint::{Checkpoint, DelayedMessage, IdempotencyEntry, Invocation, Meta, Restored, StateValue, Write};
-pub use config::{EndpointConfig, EngineConfig, FunctionPattern, LaneName, Limits};
+pub use config::{EndpointConfig, EngineConfig, FailurePolicy, FunctionPattern, LaneName, Limits};
+pub use dead_letter::{DeadLetter, DeadLetterForm, DeadLetterRoute, DecidedBy, Operation};
 pub use engine::Engine;
 pub use failure::{CallFailure, FailureKind};
 pub use function::FunctionMetrics;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use millpond_protocol::TypeName;
 
-use crate::{FailureKind, FunctionMetrics, Millis, StateValue};
+use crate::{FailureKind, FunctionMetrics, Millis, Sequence, StateValue};
 
 /// One address as it is in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct AddressView {
     pub states: Vec<(Arc<str>, StateValue)>,
     /// Invocations that wait, the running batch not counted.
     pub waiting: usize,
+    /// Number of the invocation that is first in line, or in the call in flight.
+    pub first: Option<Sequence>,
     /// The call in flight.
     pub call: Option<CallView>,
     /// The failure it is in.

@@ -1,6 +1,6 @@
 //! Failures belong to one address: attempts, parking, and waking.
 
-use millpond_engine::{Effects, FailureKind, Input, Limits, Notice};
+use millpond_engine::{Answer, Effects, FailureKind, Input, Limits, Notice, Operation};
 
 use crate::bench::{Bench, CALL_MS, address, arguments};
 
@@ -127,7 +127,8 @@ fn resume_tries_now() {
     bench.now += CALL_MS;
     bench.fail(FailureKind::Rejected);
     assert!(bench.calls.is_empty());
-    bench.tell(Input::Resume(target));
+    bench.operate(&target, Operation::Resume, 1);
+    assert_eq!(bench.answers, [(1, Answer::Durable)]);
     assert_eq!(bench.calls.len(), 1);
 }
 

@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use millpond_engine::{
     CallFailure, CallId, DelayedEffect, DelayedMessage, Effects, EgressRecord, Event, Expiration, FailureKind,
-    IdempotencyEntry, IdempotencyKey, Input, Invocation, LaneId, Limits, Loaded, Message, Mutation, Receipt, Reply,
-    StateSpec, StateValue,
+    IdempotencyEntry, IdempotencyKey, Input, Invocation, LaneId, Limits, Loaded, Message, Mutation, Operation, Receipt,
+    Reply, StateSpec, StateValue,
 };
 use millpond_protocol::{Address, TypeName};
 
@@ -152,7 +152,15 @@ impl Random {
             }
             15 => Input::Freed { lane: LaneId(self.below(4) as u32), upto: self.number(), receipt: Some(Receipt(0)) },
             16 => Input::Durable(self.number()),
-            17 => Input::Resume(self.address()),
+            17 => Input::Operate {
+                address: self.address(),
+                operation: match self.below(3) {
+                    0 => Operation::Resume,
+                    1 => Operation::Skip(self.number()),
+                    _ => Operation::DeadLetter(self.number()),
+                },
+                receipt: Receipt(self.number()),
+            },
             _ => Input::Tick,
         }
     }

@@ -5,6 +5,7 @@ mod bench;
 
 mod batches;
 mod checkpoints;
+mod dead_letters;
 mod delayed;
 mod expiry;
 mod failures;
