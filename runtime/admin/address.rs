@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use millpond_engine::{AddressView, CallView, FailureKind, FailureView, Loaded, StateValue};
+use millpond_engine::{AddressView, CallView, FailureKind, FailureView, Loaded, Sequence, StateValue};
 use millpond_protocol::Address;
 use serde::Serialize;
 
@@ -18,6 +18,9 @@ pub(super) struct AddressPage {
     states: Vec<State>,
     /// Invocations that wait, those of the call in flight not counted.
     waiting: usize,
+    /// Number of the invocation that is first in line, or in the call in flight: what `skip` and `dead-letter` want.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first: Option<Sequence>,
     #[serde(skip_serializing_if = "Option::is_none")]
     call: Option<Call>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -71,6 +74,7 @@ impl AddressPage {
             source: "memory",
             states: states(view.states),
             waiting: view.waiting,
+            first: view.first,
             call: view.call.map(Call::from),
             failure: view.failure.map(Failure::from),
         }
@@ -79,9 +83,15 @@ impl AddressPage {
     /// What the ledger holds of it; `None` when that is nothing.
     pub(super) fn of_ledger(address: &Address, loaded: Loaded) -> Option<AddressPage> {
         let Loaded::Address { states: stored, pending, .. } = loaded else { return None };
-        let (states, waiting) = (states(stored), pending.len());
-        let page =
-            AddressPage { address: Name::from(address), source: "ledger", states, waiting, call: None, failure: None };
+        let page = AddressPage {
+            address: Name::from(address),
+            source: "ledger",
+            states: states(stored),
+            waiting: pending.len(),
+            first: pending.first().map(|(sequence, _)| *sequence),
+            call: None,
+            failure: None,
+        };
         Some(page).filter(|page| !page.is_empty())
     }
 

@@ -19,7 +19,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, StatusCode, Uri};
-use millpond_engine::{LaneName, Load};
+use millpond_engine::{Answer, LaneName, Load, Operation};
 use millpond_protocol::{Address, TypeName};
 use tracing::error;
 
@@ -82,10 +82,7 @@ impl Admin {
             Resource::Ready => Ok(ready(&self.engine.readiness())),
             Resource::Metrics => self.metrics().await,
             Resource::Address(address) => self.address(address).await,
-            Resource::Resume(address) => {
-                self.engine.resume(address).map_err(|EngineGone| gone())?;
-                Ok(StatusCode::ACCEPTED.into_response())
-            }
+            Resource::Resume(address) => self.resume(address).await,
         }
     }
 
@@ -107,6 +104,16 @@ impl Admin {
             Problem::new(StatusCode::NOT_FOUND, "MP7014", error)
                 .hint("an address is known once an invocation for it waits or has left state")
         })
+    }
+
+    /// Asks for an attempt. Whether there is one to be made, and how it ends, is not waited for.
+    async fn resume(&self, address: Address) -> Result<Response, Problem> {
+        let asked = self.engine.operate(address, Operation::Resume);
+        match tokio::time::timeout(PATIENCE, asked).await {
+            Ok(Ok(Answer::Stopping)) | Ok(Err(EngineGone)) => Err(gone()),
+            // No answer yet: a call is under way, which is an attempt too.
+            Ok(Ok(_)) | Err(_) => Ok(StatusCode::ACCEPTED.into_response()),
+        }
     }
 
     async fn stored(&self, address: &Address) -> Result<Option<AddressPage>, Problem> {

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use millpond_engine::{
-    AddressView, CallView, FailureKind, FailureView, FunctionMetrics, Invocation, Loaded, Metrics, StateValue,
+    AddressView, Answer, CallView, FailureKind, FailureView, FunctionMetrics, Invocation, Loaded, Metrics, Operation,
+    StateValue,
 };
 use millpond_protocol::{Address, TypeName};
 use reqwest::header::HeaderMap;
@@ -99,6 +100,7 @@ async fn an_address_in_memory() {
             ("blob".into(), state(("com.example", "blob"), b"\xff")),
         ],
         waiting: 2,
+        first: Some(41),
         call: Some(CallView { batch: 3, began: 0, attempt: 1 }),
         failure: Some(FailureView {
             kind: FailureKind::Unreachable,
@@ -126,6 +128,7 @@ async fn an_address_in_memory() {
             state("blob", "com.example/blob", 1, "base64", json!("/w==")),
         ],
         "waiting": 2,
+        "first": 41,
         "call": { "batch": 3, "beganAt": "1970-01-01T00:00:00.000Z", "attempt": 1 },
         "failure": {
             "kind": "unreachable", "code": "MP4001", "error": "connection refused", "attempts": 1,
@@ -158,10 +161,10 @@ async fn an_address_in_the_ledger() {
     ] {
         let page: Value = get(address, &path).await.json().await.expect("JSON");
         assert_eq!((&page["address"]["id"], &page["source"]), (&json!(id), &json!("ledger")), "{path}");
-        assert_eq!((&page["waiting"], &page["states"][0]["value"]), (&json!(1), &json!(0)));
+        assert_eq!((&page["waiting"], &page["first"], &page["states"][0]["value"]), (&json!(1), &json!(1), &json!(0)));
     }
     expect_problem(get(address, &format!("{base}/nobody")).await, 404, "MP7014").await;
-    let untouched = AddressView { states: Vec::new(), waiting: 0, call: None, failure: None };
+    let untouched = AddressView { states: Vec::new(), waiting: 0, first: None, call: None, failure: None };
     node.world().addresses.insert(greeter("untouched"), untouched);
     expect_problem(get(address, &format!("{base}/untouched")).await, 404, "MP7014").await;
     node.break_ledger();
@@ -178,11 +181,14 @@ async fn resuming() {
         let response = request(Method::POST, address, &path).send().await.expect("an answer");
         assert_eq!(response.status(), 202);
     }
-    node.until(|world| world.resumed.len() == 3).await;
-    assert_eq!(node.world().resumed, [greeter("a/b"), greeter(""), greeter("resume")]);
+    let expected = ["a/b", "", "resume"].map(|id| (greeter(id), Operation::Resume));
+    assert_eq!(node.world().operated, expected);
     let refused = get(address, "/v1/addresses/com.example.fns/greeter/a/resume").await;
     assert_eq!(expect_problem(refused, 405, "MP7016").await["allow"], "POST");
-    assert_eq!(node.world().resumed.len(), 3);
+    assert_eq!(node.world().operated.len(), 3);
+    node.world().answer = Some(Answer::Stopping);
+    let stopping = request(Method::POST, address, "/v1/addresses/a/b/c/resume").send().await.expect("an answer");
+    expect_problem(stopping, 503, "MP7015").await;
 }
 
 /// Paths and methods that there are not, and addresses that cannot be read, are told so.

@@ -9,7 +9,7 @@ use axum::Router;
 use bytes::Bytes;
 use millpond_engine::{
     AddressView, Answer, Checkpoint, EndpointConfig, Event, FunctionPattern, LaneId, LaneName, Load, Loaded, Metrics,
-    Restored, StateSpec,
+    Operation, Restored, StateSpec,
 };
 use millpond_protocol::{Address, TypeName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -34,14 +34,14 @@ pub(crate) struct World {
     pub(crate) hold: bool,
     /// Drop the way to answer, as an engine that dies does.
     pub(crate) drop_answers: bool,
-    /// Answer every event so.
+    /// Answer every event and every operation so.
     pub(crate) answer: Option<Answer>,
     /// Addresses in memory.
     pub(crate) addresses: BTreeMap<Address, AddressView>,
     /// Addresses in the ledger.
     pub(crate) stored: BTreeMap<Address, Loaded>,
-    /// Addresses to be tried now.
-    pub(crate) resumed: Vec<Address>,
+    /// What was to be done about addresses.
+    pub(crate) operated: Vec<(Address, Operation)>,
     /// What `Metrics` says.
     pub(crate) metrics: Metrics,
     /// Removals asked for.
@@ -154,7 +154,10 @@ impl World {
             }
             Request::Inspect { address, reply } => drop(reply.send(self.addresses.get(&address).cloned())),
             Request::Metrics { reply } => drop(reply.send(self.metrics.clone())),
-            Request::Resume { address } => self.resumed.push(address),
+            Request::Operate { address, operation, reply } => {
+                self.operated.push((address, operation));
+                self.give(reply, self.answer.unwrap_or(Answer::Durable));
+            }
         }
     }
 

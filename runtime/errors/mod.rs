@@ -145,6 +145,7 @@ codes! {
     MP1012 "node stopped before it answered", "ingress/tests.rs";
     MP1013 "too many connections or bodies at one time", "ingress/tests.rs";
     MP1014 "body did not arrive", "ingress/tests.rs";
+    MP1015 "function type is full", "ingress/tests.rs";
     // 2: router.
     MP2003 "no endpoint serves a target", "tests/modules/snapshots";
     // 3: engine.

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::fmt::{self, Display, Write};
 use std::time::{Duration, Instant};
 
-use millpond_engine::{FailureKind, Notice};
+use millpond_engine::{DeadLetter, DecidedBy, FailureKind, Notice};
 use millpond_protocol::TypeName;
 use tracing::{debug, error, info, warn};
 
@@ -49,6 +49,7 @@ impl Notices {
                     }
                 }
             }
+            Notice::GivenUp { letter, lane } => self.given_up(letter, lane.is_some()),
             Notice::Recovered { address } => {
                 debug!(address = %OneLine(address), "address answers again");
                 if let Some(suppressed) = self.due(&address.function, "recovered", "") {
@@ -58,6 +59,25 @@ impl Notices {
             Notice::KeysForgotten { count } => {
                 warn!(count, "idempotency keys forgotten before their time, the store is full");
             }
+        }
+    }
+
+    /// A message is gone from its queue: the log has to say where it is, if anywhere.
+    fn given_up(&mut self, letter: &DeadLetter, kept: bool) {
+        let DeadLetter { target, sequence, code, error, attempts, decided_by, .. } = letter;
+        let (function, error) = (OneLine(&target.function), OneLine(error));
+        let decided_by = match decided_by {
+            DecidedBy::Policy => "policy",
+            DecidedBy::Operator => "operator",
+        };
+        let (address, hint) = (OneLine(target), format!("millpond explain {code}"));
+        debug!(%address, sequence, code, attempts, %error, decided_by, kept, "message given up");
+        if kept {
+            let Some(suppressed) = self.due(&target.function, "dead letter", code) else { return };
+            warn!(%function, code, attempts, %error, decided_by, suppressed, hint, "message became a dead letter");
+        } else {
+            let Some(suppressed) = self.due(&target.function, "drop", code) else { return };
+            error!(%function, code, attempts, %error, decided_by, suppressed, hint, "message dropped");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use millpond_engine::{EgressRecord, EndpointConfig, EngineConfig, FunctionPattern, Limits, Rejection};
+use millpond_engine::{EgressRecord, EndpointConfig, EngineConfig, FailurePolicy, FunctionPattern, Limits, Rejection};
 use millpond_protocol::response::EgressMessage;
 
 use crate::config::model::{self, Egress, Ingress, Module, Transport};
@@ -75,6 +75,12 @@ fn endpoint(endpoint: &model::Endpoint) -> EndpointConfig {
         },
         max_num_batch_requests: endpoint.max_num_batch_requests.map(std::num::NonZeroU32::get),
         call_ms: u64::try_from(call.as_millis()).unwrap_or(u64::MAX),
+        failure_policy: match endpoint.failure_policy {
+            model::FailurePolicy::Park => FailurePolicy::Park,
+            model::FailurePolicy::Drop => FailurePolicy::Drop,
+            model::FailurePolicy::DeadLetter => FailurePolicy::DeadLetter,
+        },
+        dead_letters: None,
     }
 }
 
