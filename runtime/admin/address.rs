@@ -6,8 +6,7 @@ use millpond_engine::{AddressView, CallView, FailureKind, FailureView, Loaded, S
 use millpond_protocol::Address;
 use serde::Serialize;
 
-use super::time::rfc3339;
-use super::value::{Shown, shown};
+use crate::edge::{Shown, rfc3339, shown};
 
 /// What is known of an address.
 #[derive(Debug, Serialize)]

@@ -7,8 +7,6 @@ mod access;
 mod address;
 mod http;
 mod metrics;
-mod time;
-mod value;
 
 pub use access::{Access, EmptyToken, Token};
 pub use http::Admin;

@@ -14,7 +14,7 @@ const PREVIEW_BYTES: usize = 1024;
 
 /// A value as JSON; one of the two fields is there.
 #[derive(Debug, Serialize)]
-pub(super) struct Shown {
+pub(crate) struct Shown {
     /// A simple value, or JSON as it is stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<Box<RawValue>>,
@@ -27,7 +27,7 @@ pub(super) struct Shown {
 }
 
 /// Shows a value of a type.
-pub(super) fn shown(typename: &str, bytes: &[u8]) -> Shown {
+pub(crate) fn shown(typename: &str, bytes: &[u8]) -> Shown {
     if bytes.len() <= WHOLE_BYTES_MAX
         && let Some(value) = known(typename, bytes)
     {
