@@ -142,6 +142,22 @@ fn digest_is_of_the_meaning() {
     assert_ne!(first, digest(&[&endpoint, &INGRESS.replace("8090", "8091"), &egress]), "ports");
 }
 
+/// The other digest says which files these were, byte for byte: what `cat FILES | sha256sum` says.
+#[test]
+fn bytes_digest_is_of_the_files() {
+    let digest = |texts: &[&str]| module(texts, &options()).expect("a module").bytes_digest().to_string();
+    let endpoint = endpoint("a/*", "");
+    let both = digest(&[&format!("{endpoint}---\n"), INGRESS]);
+    assert_eq!(both, "f9d107f909054f3d16a2552f5dbac1ccc35066a7c2f8e8b6051ac1b96d77206f");
+    assert_eq!(both, digest(&[&[&endpoint, INGRESS].join("---\n")]), "one file behind the other");
+    assert_ne!(both, digest(&[INGRESS, &format!("{endpoint}---\n")]), "order");
+    assert_ne!(
+        both,
+        digest(&[&format!("{endpoint}---\n"), &format!("\u{feff}{INGRESS}")]),
+        "a byte order mark is read too"
+    );
+}
+
 /// `run` refuses what `check` only mentions: files for TLS that are not there. `/there` is there in these tests.
 #[test]
 fn missing_certificates_stop_a_run() {

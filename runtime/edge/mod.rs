@@ -23,4 +23,4 @@ pub use serve::{ConnectionLimits, listen, serve};
 
 pub(crate) use body::{announces_too_much, discard, read};
 pub(crate) use time::rfc3339;
-pub(crate) use value::{Shown, shown};
+pub(crate) use value::{Shown, shown, text};

@@ -1,7 +1,9 @@
 //! Egresses: they give out what the ledger has confirmed, and nothing else.
 //!
-//! [`EgressTable`] finds the lane of a record that a function sent, [`HttpEgress`] lets people read lanes over HTTP.
+//! [`EgressTable`] finds the lane of a record that a function sent, [`DeadLetterRecord`] writes messages that no function
+//! took, [`HttpEgress`] lets people read lanes over HTTP.
 
+mod dead_letter;
 mod follow;
 mod http;
 mod page;
@@ -9,6 +11,8 @@ mod query;
 mod route;
 mod topic;
 
+pub use dead_letter::DeadLetterRecord;
+pub(crate) use dead_letter::decided_by;
 pub use http::{EgressLimits, HttpEgress};
 pub use route::{Egress, EgressTable, PLAYGROUND_EGRESS};
 

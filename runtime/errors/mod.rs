@@ -119,6 +119,9 @@ codes! {
     MP0054 "timeout larger than the whole call", "tests/modules/snapshots";
     MP0055 "client certificate without key, or key without certificate", "tests/modules/snapshots";
     MP0056 "certificate or key file is not there", "tests/modules/snapshots";
+    MP0057 "dead letters without a place to go", "tests/modules/snapshots";
+    MP0058 "egress of dead letters is not declared", "tests/modules/snapshots";
+    MP0059 "egress has no such topic for dead letters", "tests/modules/snapshots";
     MP0060 "ingress reads nothing", "tests/modules/snapshots";
     MP0061 "Kafka setting is missing", "tests/modules/snapshots";
     MP0062 "start offsets cannot be used", "tests/modules/snapshots";
@@ -161,6 +164,7 @@ codes! {
     MP3012 "delay is negative", "engine/tests/delayed.rs";
     MP3013 "cancellation without a token", "engine/tests/delayed.rs";
     MP3014 "cancellation token is too long", "engine/tests/delayed.rs";
+    MP3020 "an operator took the message out", "egress/dead_letter.rs";
     MP3099 "the engine stopped by itself", "-";
     // 4: invoker. 400x-401x the exchange, 402x the content of an answer.
     MP4001 "endpoint does not accept connections", "invoker/tests/classification.rs";

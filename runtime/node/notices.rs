@@ -6,9 +6,11 @@ use std::collections::HashMap;
 use std::fmt::{self, Display, Write};
 use std::time::{Duration, Instant};
 
-use millpond_engine::{DeadLetter, DecidedBy, FailureKind, Notice};
+use millpond_engine::{DeadLetter, FailureKind, Notice};
 use millpond_protocol::TypeName;
 use tracing::{debug, error, info, warn};
+
+use crate::egress::decided_by as decided_by_word;
 
 /// Pause between two lines about the same thing.
 const EVERY: Duration = Duration::from_secs(10);
@@ -66,10 +68,7 @@ impl Notices {
     fn given_up(&mut self, letter: &DeadLetter, kept: bool) {
         let DeadLetter { target, sequence, code, error, attempts, decided_by, .. } = letter;
         let (function, error) = (OneLine(&target.function), OneLine(error));
-        let decided_by = match decided_by {
-            DecidedBy::Policy => "policy",
-            DecidedBy::Operator => "operator",
-        };
+        let decided_by = decided_by_word(*decided_by);
         let (address, hint) = (OneLine(target), format!("millpond explain {code}"));
         debug!(%address, sequence, code, attempts, %error, decided_by, kept, "message given up");
         if kept {
