@@ -1,7 +1,8 @@
 //! The admin API: is the node alive and ready, what do its counters say, what does an address hold.
 //!
 //! What comes in: requests of people, probes and scrapers. What goes out: text and JSON. Who owns the state: engine and
-//! ledger; nothing is changed from here, except that a parked address is tried at once.
+//! ledger; nothing is changed from here, except that a parked address is tried at once, and that a message that an operator
+//! names is taken out of its line.
 
 mod access;
 mod address;

@@ -221,6 +221,10 @@ codes! {
     MP7015 "engine does not answer the admin API", "admin/tests.rs";
     MP7016 "admin API has no such path or method", "admin/tests.rs";
     MP7017 "address cannot be read from the ledger", "admin/tests.rs";
+    MP7018 "message is not first in line", "admin/tests.rs";
+    MP7019 "no place for dead letters", "admin/tests.rs";
+    MP7020 "message to take out is not named", "admin/tests.rs";
+    MP7021 "function is being called, nothing is decided yet", "admin/tests.rs";
     MP7030 "address to listen on cannot be had", "tests/e2e";
     MP7031 "the system refused something", "-";
 }
