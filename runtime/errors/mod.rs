@@ -209,6 +209,7 @@ codes! {
     MP6008 "too many readers follow topics", "egress/tests.rs";
     MP6009 "node stopped while records were taken or freed", "egress/tests.rs";
     // 7: admin, command line, the node as a whole.
+    MP7001 "admin API does not answer", "cli/address.rs";
     MP7002 "admin API open to the network without a token", "cli/run.rs";
     MP7003 "unknown error code", "cli/explain.rs";
     MP7004 "admin token file cannot be used", "cli/run.rs";
