@@ -123,7 +123,9 @@ impl Question<'_> {
     fn url(&self) -> Url {
         let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
         let function = &self.address.function;
-        let mut path = format!("/v1/addresses/{}/{}", encoded(function.namespace()), encoded(function.name()));
+        let mut url = self.node.admin.clone();
+        let before = url.path().trim_end_matches('/');
+        let mut path = format!("{before}/v1/addresses/{}/{}", encoded(function.namespace()), encoded(function.name()));
         if let Some(action) = self.action {
             path.push('/');
             path.push_str(action);
@@ -133,7 +135,6 @@ impl Question<'_> {
             // Writing to a string does not fail.
             let _ = write!(query, "&sequence={sequence}");
         }
-        let mut url = self.node.admin.clone();
         url.set_path(&path);
         url.set_query(Some(&query));
         url

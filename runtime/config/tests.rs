@@ -195,11 +195,16 @@ fn variables_are_values() {
 fn one_mistake_is_one_finding() {
     let kafka = "kind: io.statefun.kafka.v1/ingress\nspec:\n  id: a/in\n  address: b:1\n  consumerGroupId: g\n  topics: \
                  [{topic: t, valueType: a/b, targets: [x/y]}]\n";
+    let dead_letters = |egress: &str| {
+        endpoint("x/*", &format!("  failurePolicy: dead-letter\n  deadLetter: {{egress: {egress}, topic: t}}\n"))
+    };
     for (text, expected) in [
         ([&endpoint("x", ""), kafka].join("---\n"), "MP0035"),
         ([&endpoint("x/*", ""), "kind: io.statefun.kafka.v1/ingress\nspec: []\n"].join("---\n"), "MP0031"),
         ([kafka, "kind: io.statefun.endpoints.v4/http\nspec: {}\n"].join("---\n"), "MP0021"),
         ([kafka, "kind: [\n"].join("---\n"), "MP0010"),
+        ([&dead_letters("a/out"), INGRESS, "kind: io.statefun.kafka.v1/egress\nspec: []\n"].join("---\n"), "MP0031"),
+        ([&dead_letters("out"), INGRESS].join("---\n"), "MP0035"),
     ] {
         assert_eq!(codes(module(&[&text], &options())), [expected], "{text}");
     }
