@@ -197,6 +197,15 @@ impl Kafka {
         })
     }
 
+    /// The last committed record of a producer, whoever can see it yet.
+    pub(crate) fn last_committed(&self, partition: usize, producer: Producer) -> Option<&Bytes> {
+        let mut entries = self.partitions[partition].log.iter().rev();
+        entries.find_map(|entry| {
+            let ours = entry.producer == producer && entry.committed == Some(true);
+            entry.value.as_ref().filter(|_| ours)
+        })
+    }
+
     /// The topic is deleted, and made anew without its records.
     pub(crate) fn lose(&mut self, partition: usize) {
         self.partitions[partition] = Partition::default();
