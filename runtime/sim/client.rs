@@ -46,9 +46,13 @@ impl Client {
         }
     }
 
-    pub(crate) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) -> Result<(), String> {
+        if self.in_transaction {
+            return Err("a transaction was begun within another one".to_owned());
+        }
         self.in_transaction = true;
         self.added.clear();
+        Ok(())
     }
 
     pub(crate) fn send(&mut self, partition: usize, item: Item, value: Bytes) {

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Proves the simulator's net: puts one defect after the other into a copy of the engine and lets it be found.
+"""Proves the simulator's net: puts one defect after the other into a copy of the source and lets it be found.
 
     runtime/sim/mutations.py [--seeds N] [NAME...]
 
 Needs a copy of the workspace that it may change; it makes one under the folder that TMPDIR names. Prints a line per
-defect: the seed that found it and the promise that broke, else the engine's test that did, or that it was missed. Exit 1
+defect: the seed that found it and the promise that broke, else the crate's own test that did, or that it was missed. Exit 1
 when one was missed, or does not fit the source any more (then mend the table below).
 """
 
@@ -17,7 +17,7 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
-# Name, file in runtime/engine, what stands there, what the defect makes of it.
+# Name, file relative to runtime/engine, what stands there, what the defect makes of it.
 MUTATIONS = [
     ("answer-applied-twice", "apply.rs", "let slot = self.calls.remove(&call)?;", "let slot = self.calls.get(&call).copied()?;"),
     ("records-twice", "apply.rs", "self.lanes[record.lane.0 as usize].push(record.record);",
@@ -99,8 +99,70 @@ MUTATIONS = [
     ("stamp-not-written", "seal.rs", "writes.push(Write::Accessed { address: cell.address.clone(), time });", "let _ = time;"),
 ]
 
+# The same for the publisher.
+PUBLISHER = "../publisher/"
+MUTATIONS += [(name, PUBLISHER + file, before, after) for name, file, before, after in [
+    ("commit-before-reports", "transaction.rs", "if !transaction.waiting.is_empty() {", "if transaction.committing.is_some() {"),
+    ("cursor-before-begin", "transaction.rs", "        self.outputs.push_back(Output::Begin(session));\n",
+     "        let early = Cursor { ledger: self.ledger, incarnation: self.incarnation, sequence: self.confirmed, checkpoint: 0 };\n"
+     "        self.outputs.push_back(Output::SendCursor { session, cursor: early.encode() });\n"
+     "        self.outputs.push_back(Output::Begin(session));\n"),
+    ("cursor-of-the-one-before", "transaction.rs", "sequence: upto, checkpoint }.encode()", "sequence: self.confirmed, checkpoint }.encode()"),
+    ("cursor-report-not-awaited", "transaction.rs", "BTreeSet::from([Item::Cursor])", "BTreeSet::new()"),
+    ("no-doubt-after-an-event", "opening.rs", "if matches!(self.state, State::Open(_)) {", "if matches!(self.state, State::Open(_)) && self.now == 0 {"),
+    ("no-doubt-after-a-slow-commit", "transaction.rs", "if self.now - since > self.limits.commit_ms {", "if self.now - since > 60_000 {"),
+    ("doubt-without-a-new-epoch", "opening.rs", "self.outputs.push_back(Output::Open(self.session));",
+     "if self.session.0 > 1 && self.attempts == 1 { self.session.0 -= 1; return self.opened(); }\n"
+     "        self.outputs.push_back(Output::Open(self.session));"),
+    ("on-after-confirmed", "opening.rs", "        self.confirm(cursor.sequence);\n", ""),
+    ("cursor-read-uncommitted", "opening.rs", "upto, isolation: Isolation::Committed }", "upto, isolation: Isolation::Uncommitted }"),
+    ("cursor-not-read-to-the-end", "opening.rs", "Output::EndOffset { session: self.session, isolation: Isolation::Uncommitted }",
+     "Output::EndOffset { session: self.session, isolation: Isolation::Committed }"),
+    ("cursor-before-initialising", "opening.rs", "self.outputs.push_back(Output::Open(self.session));",
+     "self.state = State::Opening(Opening::Measuring);\n        self.outputs.push_back(Output::Open(self.session));\n"
+     "        self.outputs.push_back(Output::EndOffset { session: self.session, isolation: Isolation::Uncommitted });"),
+    ("fence-is-a-rival", "opening.rs", "self.doubt(Some(failure.kind), failure.error);",
+     "if failure.kind == FailureKind::Fenced {\n                    self.outputs.push_back(Output::Halt(Halt::Unknown { incarnation: 0 }));\n"
+     "                    self.state = State::Ended;\n                    return;\n                }\n"
+     "                self.doubt(Some(failure.kind), failure.error);"),
+    ("stale-twin-goes-on", "lineage.rs", "let Some(writer) = writer else { return Err(Halt::Unknown { incarnation: cursor.incarnation }) };",
+     "let Some(writer) = writer else { return Ok(false) };"),
+    ("ahead-goes-on", "lineage.rs", "if cursor.sequence > outbox {", "if cursor.sequence > outbox && outbox == 0 {"),
+    ("ahead-of-what-is-there-now", "opening.rs", "if self.lineage.judge(&cursor)? {",
+     "self.lineage.now_has(self.durable);\n        if self.lineage.judge(&cursor)? {"),
+    ("ahead-by-one", "lineage.rs", "if cursor.sequence > outbox {", "if cursor.sequence >= outbox {"),
+    ("own-cursor-unknown", "lineage.rs", "self.attempted = self.attempted.max(sequence);", "let _ = sequence;"),
+    ("lineage-forgets-the-writer", "lineage.rs", "self.starts.drain(..writer);", "self.starts.drain(..self.starts.len() - 1);"),
+    ("claimed-before-durable", "publisher.rs", "state: State::Claiming,", "state: State::Resting { until: 0 },"),
+    ("cursor-missing-goes-on", "opening.rs", "if confirmed > 0 && !self.accept_missing_cursor {", "if confirmed > 99 && !self.accept_missing_cursor {"),
+    ("acceptance-ignored", "opening.rs", "if confirmed > 0 && !self.accept_missing_cursor {", "if confirmed > 0 {"),
+    ("other-topic-not-noticed", "opening.rs", "if found.is_none() && self.cursor_offset > 0 {", "if found.is_none() && self.cursor_offset > 1 << 40 {"),
+    ("published-before-durable", "transaction.rs", "upto: self.durable,", "upto: Sequence::MAX,"),
+    ("confirmed-at-commit", "transaction.rs", "self.outputs.push_back(Output::Commit(self.session));",
+     "let upto = transaction.upto;\n            self.outputs.push_back(Output::Commit(self.session));\n            self.confirm(upto);"),
+    ("failed-commit-confirms", "opening.rs", "        let state = std::mem::replace(",
+     "        if let State::Open(crate::transaction::Transaction { upto, committing: Some(_), .. }) = self.state { self.confirm(upto); }\n"
+     "        let state = std::mem::replace("),
+    ("old-session-counts", "publisher.rs", "if session == self.session {", "if session <= self.session {"),
+    ("innocent-refused", "refusal.rs", "let alone = transaction.records == 1;", "let alone = transaction.records > 0;"),
+    ("refused-not-recorded", "transaction.rs", " || self.refusals.unrecorded()", ""),
+    ("refused-passed-over-early", "refusal.rs", "self.refusals.reported.insert(sequence);",
+     "self.refusals.reported.insert(sequence);\n                self.refusals.recorded(sequence);"),
+    ("refused-forgotten-at-start", "publisher.rs", "Refusals::new(config.refused)", "Refusals::new(Default::default())"),
+    ("refused-in-silence", "refusal.rs", "self.outputs.push_back(Output::Refused { sequence, error });", "let _ = error;"),
+    ("gives-up", "opening.rs", "let pause = self.pause();", "let pause = if self.attempts > 8 { Millis::MAX } else { self.pause() };"),
+    ("stop-keeps-going", "publisher.rs", "State::Claiming | State::Resting { .. } | State::Idle if self.stopping", "State::Claiming | State::Idle if self.stopping"),
+]]
+
 # Defects that need a place to keep something.
 FIELDS = {
+    "ahead-of-what-is-there-now": (PUBLISHER + "lineage.rs", [
+        ("    /// This start is about to claim", "    pub(crate) fn now_has(&mut self, durable: Sequence) {\n"
+         "        self.starts.last_mut().unwrap().after = durable;\n    }\n\n    /// This start is about to claim"),
+    ]),
+    "failed-commit-confirms": (PUBLISHER + "transaction.rs", [
+        ("    committing: Option<Millis>,", "    pub(crate) committing: Option<Millis>,"),
+    ]),
     "key-in-later-checkpoint": ("seal.rs", [
         ("    writes: Vec<Write>,\n    bytes: usize,", "    writes: Vec<Write>,\n    late: Vec<Write>,\n    bytes: usize,"),
         ("            writes: Vec::new(),\n            bytes: 0,", "            writes: Vec::new(),\n            late: Vec::new(),\n            bytes: 0,"),
@@ -119,9 +181,9 @@ def mutate(folder, name, edits):
     return None
 
 
-def by_name(copy):
-    """What the simulator cannot see may still break a test of the engine."""
-    test = ["cargo", "test", "--quiet", "--package", "millpond-engine"]
+def by_name(copy, package):
+    """What the simulator cannot see may still break a test of its crate."""
+    test = ["cargo", "test", "--quiet", "--package", package]
     outcome = subprocess.run(test, cwd=copy, capture_output=True, text=True)
     found = re.search(r"^---- (\S+) stdout", outcome.stdout, re.M)
     return f"test {found.group(1)} (no seed)" if outcome.returncode and found else "MISSED"
@@ -140,9 +202,10 @@ def main():
         copy = pathlib.Path(temporary) / "workspace"
         shutil.copytree(ROOT, copy, symlinks=True, ignore=shutil.ignore_patterns("target", ".git", "node_modules"))
         engine = copy / "runtime" / "engine"
-        sound = {path.name: path.read_text() for path in engine.glob("*.rs")}
         for name, file, before, after in chosen:
             field_file, fields = FIELDS.get(name, (file, []))
+            sound = {path: (engine / path).read_text() for path in {file, field_file}}
+            world = "publisher" if file.startswith(PUBLISHER) else "engine"
             problem = mutate(engine, field_file, fields) or mutate(engine, file, [(before, after)])
             build = ["cargo", "build", "--quiet", "--package", "millpond-sim"]
             if not problem and subprocess.run(build, cwd=copy, stderr=subprocess.DEVNULL).returncode:
@@ -150,14 +213,14 @@ def main():
             if problem:
                 verdict, holes = f"stale: {problem}", holes + 1
             else:
-                run = ["cargo", "run", "--quiet", "--package", "millpond-sim", "--", "--seeds", seeds]
+                run = ["cargo", "run", "--quiet", "--package", "millpond-sim", "--", "--world", world, "--seeds", seeds]
                 outcome = subprocess.run(run, cwd=copy, capture_output=True, text=True)
                 found = re.search(r"^seed \d+: .*", outcome.stderr, re.M)
-                verdict = found.group(0) if outcome.returncode and found else by_name(copy)
+                verdict = found.group(0) if outcome.returncode and found else by_name(copy, f"millpond-{world}")
                 holes += verdict == "MISSED"
-            print(f"{name:26} {verdict[:150]}", flush=True)
-            for touched in {file, field_file}:
-                (engine / touched).write_text(sound[touched])
+            print(f"{name:29} {verdict[:150]}", flush=True)
+            for path, source in sound.items():
+                (engine / path).write_text(source)
     return 1 if holes else 0
 
 

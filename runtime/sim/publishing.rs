@@ -14,7 +14,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use millpond_publisher::{
     Cursor, Delivery, Failure, FailureKind, Halt, Input, Isolation, Item, Limits, Millis, Notice, Offset, Output,
-    Publisher, Sequence, Session,
+    Phase, Publisher, Sequence, Session,
 };
 
 use crate::client::{Call, Client};
@@ -564,7 +564,7 @@ impl World {
                 let records = self.processes[process].outbox.fetch(after, upto, records, bytes);
                 self.say(place(session), Input::Fetched { session, records });
             }
-            Output::Begin(session) => self.client(process, session)?.begin(),
+            Output::Begin(session) => self.client(process, session)?.begin()?,
             Output::Send { session, sequence, record } => {
                 let partition = self.partition(number(&record));
                 self.sending(process, session)?.send(partition, Item::Record(sequence), record);
@@ -586,7 +586,8 @@ impl World {
                 self.processes[process].outbox.write(Write::Letter(sequence));
             }
             Output::Notice(Notice::Ready { published }) => {
-                if self.cursor_lost && published > 0 && !self.processes[process].accept_missing_cursor {
+                let accepted = self.processes[process].accept_missing_cursor;
+                if self.cursor_lost && published > 0 && !accepted && self.cursor().is_none() {
                     return Err(format!("it goes on behind record {published} without a cursor"));
                 }
             }
@@ -687,9 +688,13 @@ impl World {
         if cursor.sequence != self.processes[0].outbox.disk.confirmed || !self.kafka.at_rest(OURS) {
             return;
         }
+        // A process that has just read the cursor may go on; the next start learns of it.
+        let opening = self.processes[0].publisher.as_ref().is_some_and(|here| here.view().phase == Phase::Opening);
+        if opening {
+            return;
+        }
         self.scenario.drill = Drill::None;
         self.trace("cursor lost");
-        self.end(0);
         let lost = self.scenario.partitions;
         self.kafka.lose(lost);
         self.queue.retain(|_, happening| match happening {
@@ -697,7 +702,10 @@ impl World {
             _ => true,
         });
         self.cursor_lost = true;
-        self.after(0, Happening::Start { process: 0 });
+        if self.random.bool() {
+            self.end(0);
+            self.after(0, Happening::Start { process: 0 });
+        }
     }
 
     /// A publisher says that its directory may not publish. Somebody else published from a copy of it, or the cursor is gone.
