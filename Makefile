@@ -41,11 +41,11 @@ check-modules: setup-build runtime ## `millpond check` over a folder of module f
 	@$(MILLPOND) check-modules "$(DIR)"
 
 .PHONY: sim
-sim: setup-build ## the engine in simulated worlds full of faults: make sim SEEDS=1000
+sim: setup-build ## engine and publisher in simulated worlds full of faults: make sim SEEDS=1000
 	@deploy/dev/build run -p millpond-sim -- --seeds $(SEEDS)
 
 .PHONY: sim-mutations
-sim-mutations: setup-build ## put known defects into a copy of the engine; the simulator must find each
+sim-mutations: setup-build ## put known defects into a copy of the source; the simulator must find each
 	@runtime/sim/mutations.py --seeds $(or $(MUTATION_SEEDS),2000)
 
 .PHONY: vectors

@@ -203,6 +203,9 @@ codes! {
     MP6007 "topic cannot be read from the ledger", "egress/tests.rs";
     MP6008 "too many readers follow topics", "egress/tests.rs";
     MP6009 "node stopped while records were taken or freed", "egress/tests.rs";
+    MP6020 "ledger is a stale copy", "publisher/tests/lineage.rs";
+    MP6021 "cursor of an egress is missing", "publisher/tests/lineage.rs";
+    MP6022 "cursor of an egress cannot be read", "publisher/tests/lineage.rs";
     // 7: admin, command line, the node as a whole.
     MP7002 "admin API open to the network without a token", "cli/run.rs";
     MP7003 "unknown error code", "cli/explain.rs";
