@@ -33,6 +33,8 @@
 mod client;
 mod function;
 mod kafka;
+#[cfg(test)]
+mod kafka_tests;
 mod oracle;
 mod outbox;
 mod producer;

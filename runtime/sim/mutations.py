@@ -111,9 +111,8 @@ MUTATIONS += [(name, PUBLISHER + file, before, after) for name, file, before, af
     ("cursor-report-not-awaited", "transaction.rs", "BTreeSet::from([Item::Cursor])", "BTreeSet::new()"),
     ("no-doubt-after-an-event", "opening.rs", "if matches!(self.state, State::Open(_)) {", "if matches!(self.state, State::Open(_)) && self.now == 0 {"),
     ("no-doubt-after-a-slow-commit", "transaction.rs", "if self.now - since > self.limits.commit_ms {", "if self.now - since > 60_000 {"),
-    ("doubt-without-a-new-epoch", "opening.rs", "self.outputs.push_back(Output::Open(self.session));",
-     "if self.session.0 > 1 && self.attempts == 1 { self.session.0 -= 1; return self.opened(); }\n"
-     "        self.outputs.push_back(Output::Open(self.session));"),
+    ("doubt-without-a-new-epoch", "transaction.rs", "return self.doubt(None, \"the commit took too long\".into());",
+     "self.state = State::Opening(crate::opening::Opening::Initialising);\n            return self.opened();"),
     ("on-after-confirmed", "opening.rs", "        self.confirm(cursor.sequence);\n", ""),
     ("cursor-read-uncommitted", "opening.rs", "upto, isolation: Isolation::Committed }", "upto, isolation: Isolation::Uncommitted }"),
     ("cursor-not-read-to-the-end", "opening.rs", "Output::EndOffset { session: self.session, isolation: Isolation::Uncommitted }",
@@ -133,7 +132,7 @@ MUTATIONS += [(name, PUBLISHER + file, before, after) for name, file, before, af
     ("ahead-by-one", "lineage.rs", "if cursor.sequence > outbox {", "if cursor.sequence >= outbox {"),
     ("own-cursor-unknown", "lineage.rs", "self.attempted = self.attempted.max(sequence);", "let _ = sequence;"),
     ("lineage-forgets-the-writer", "lineage.rs", "self.starts.drain(..writer);", "self.starts.drain(..self.starts.len() - 1);"),
-    ("claimed-before-durable", "publisher.rs", "state: State::Claiming,", "state: State::Resting { until: 0 },"),
+    ("claimed-before-durable", "publisher.rs", "state: State::Claiming,", "state: State::Opening(Opening::Initialising),"),
     ("cursor-missing-goes-on", "opening.rs", "if confirmed > 0 && !self.accept_missing_cursor {", "if confirmed > 99 && !self.accept_missing_cursor {"),
     ("acceptance-ignored", "opening.rs", "if confirmed > 0 && !self.accept_missing_cursor {", "if confirmed > 0 {"),
     ("other-topic-not-noticed", "opening.rs", "if found.is_none() && self.cursor_offset > 0 {", "if found.is_none() && self.cursor_offset > 1 << 40 {"),
@@ -159,6 +158,10 @@ FIELDS = {
     "ahead-of-what-is-there-now": (PUBLISHER + "lineage.rs", [
         ("    /// This start is about to claim", "    pub(crate) fn now_has(&mut self, durable: Sequence) {\n"
          "        self.starts.last_mut().unwrap().after = durable;\n    }\n\n    /// This start is about to claim"),
+    ]),
+    "claimed-before-durable": (PUBLISHER + "publisher.rs", [
+        ("session: Session(0),", "session: Session(1),"),
+        ("VecDeque::from([Output::Claim(lineage.starts())]);", "VecDeque::from([Output::Claim(lineage.starts()), Output::Open(Session(1))]);"),
     ]),
     "failed-commit-confirms": (PUBLISHER + "transaction.rs", [
         ("    committing: Option<Millis>,", "    pub(crate) committing: Option<Millis>,"),

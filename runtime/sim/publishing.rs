@@ -72,6 +72,7 @@ struct Faults {
     answer_lost: u32,
     slow: u32,
     said_late: u32,
+    sync_slow: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,7 +162,7 @@ struct Process {
     generation: u64,
     /// What its clock shows less than the world's.
     clock: Millis,
-    /// When what was said last is heard: nothing overtakes it.
+    /// When what was said last of this producer is heard: nothing overtakes it.
     heard: Millis,
     tick: Option<(Millis, u64)>,
     syncing: bool,
@@ -280,6 +281,7 @@ impl Faults {
             answer_lost: chance(150),
             slow: chance(200),
             said_late: chance(50),
+            sync_slow: chance(500),
         }
     }
 }
@@ -487,7 +489,8 @@ impl World {
     }
 
     fn sync_later(&mut self, process: usize) {
-        let delay = self.delay();
+        let most = if self.chance(self.scenario.faults.sync_slow) { 2_000 } else { 5 };
+        let delay = self.random.u64(0..most);
         let here = &mut self.processes[process];
         if !here.syncing && here.outbox.unsynced() > 0 {
             here.syncing = true;
@@ -541,7 +544,9 @@ impl World {
             Output::Claim(lineage) => self.processes[process].outbox.write(Write::Lineage(lineage)),
             Output::Open(session) => {
                 self.report.sessions += 1;
-                self.processes[process].client = Some(Client::new(session));
+                let here = &mut self.processes[process];
+                // What is said of an earlier producer may come in between.
+                (here.client, here.heard) = (Some(Client::new(session)), self.now);
                 self.call(place(session), Call { request: Request::Initialise, items: Vec::new() });
             }
             Output::Close(session) => {
@@ -566,6 +571,9 @@ impl World {
             }
             Output::Begin(session) => self.client(process, session)?.begin()?,
             Output::Send { session, sequence, record } => {
+                if sequence > self.processes[process].outbox.disk.history.len() as Sequence {
+                    return Err(format!("record {sequence} was sent before it was durable"));
+                }
                 let partition = self.partition(number(&record));
                 self.sending(process, session)?.send(partition, Item::Record(sequence), record);
             }
