@@ -65,6 +65,10 @@
 //! - A process cloned with its memory has its incarnation too. What gives it away is a cursor ahead of what it sent; two
 //!   clones that send the same number of records in turn are not told apart.
 //! - A copy that has nothing to publish is not stopped: only the cursor tells, and nobody reads it without need.
+//! - An older state of a directory that holds every record up to the cursor passes: nothing of it was lost for publishing.
+//!   Dead letters that only the newer state had are gone with it, as is all else that it had.
+//! - A transaction in the cursor topic that nobody ends and that is not ours is not ended by us. It holds publishing up.
+//! - The lineage grows by an entry for each start that does not get as far as the cursor.
 
 mod config;
 mod cursor;

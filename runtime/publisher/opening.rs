@@ -4,6 +4,10 @@
 //! cannot move behind our back. Then the end offset, read uncommitted: a transaction of another egress that is open in the
 //! cursor topic hides what lies above it from a reader of committed data, and must not hide it from us. Then the cursor, read
 //! committed up to there: what an aborted transaction said does not count.
+//!
+//! A transaction that nobody ends (brokers before 3.6 can be left with one) would hold that reader back for ever. If it is
+//! ours, the marker of our next transaction in that topic ends it. So behind a search that failed comes a sweep: a
+//! transaction with nothing but a cursor, which is given up as any other one in doubt, and never committed.
 
 use std::sync::Arc;
 
@@ -17,6 +21,8 @@ use crate::{Cursor, Failure, FailureKind, Halt, Isolation, Millis, Notice, Offse
 pub(crate) enum Opening {
     /// It waits for `init_transactions`.
     Initialising,
+    /// For the report of a cursor that will be aborted.
+    Sweeping,
     /// For the end offset.
     Measuring,
     /// For the cursor below this offset.
@@ -37,10 +43,23 @@ impl Publisher {
     }
 
     pub(crate) fn opened(&mut self) {
-        if matches!(self.state, State::Opening(Opening::Initialising)) {
-            self.state = State::Opening(Opening::Measuring);
-            self.outputs.push_back(Output::EndOffset { session: self.session, isolation: Isolation::Uncommitted });
+        if !matches!(self.state, State::Opening(Opening::Initialising)) {
+            return;
         }
+        let session = self.session;
+        if std::mem::take(&mut self.unread) {
+            self.state = State::Opening(Opening::Sweeping);
+            self.outputs.push_back(Output::Begin(session));
+            self.outputs.push_back(Output::SendCursor { session, cursor: self.cursor(self.confirmed) });
+            return;
+        }
+        self.state = State::Opening(Opening::Measuring);
+        self.outputs.push_back(Output::EndOffset { session, isolation: Isolation::Uncommitted });
+    }
+
+    /// The cursor that will be aborted is there, or not; the next producer has it aborted.
+    pub(crate) fn swept(&mut self) {
+        self.reopen(0, None, "an open transaction of ours may hold the cursor back".into());
     }
 
     pub(crate) fn measured(&mut self, upto: Offset) {
@@ -105,6 +124,7 @@ impl Publisher {
     }
 
     pub(crate) fn failed(&mut self, failure: Failure) {
+        self.unread |= matches!(self.state, State::Opening(Opening::Reading { .. } | Opening::Sweeping));
         match self.state {
             State::Opening(_) | State::Idle | State::Fetching | State::Open(_) => {
                 self.doubt(Some(failure.kind), failure.error);

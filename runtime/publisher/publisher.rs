@@ -28,6 +28,8 @@ pub struct Publisher {
     pub(crate) attempts: u32,
     /// Where the last cursor was found: where the next search begins.
     pub(crate) cursor_offset: Offset,
+    /// The last search for it failed.
+    pub(crate) unread: bool,
     /// The highest durable number, and the checkpoint that made it so.
     pub(crate) durable: Sequence,
     pub(crate) checkpoint: u64,
@@ -109,6 +111,7 @@ impl Publisher {
             session: Session(0),
             attempts: 0,
             cursor_offset: 0,
+            unread: false,
             durable: config.durable,
             checkpoint: config.checkpoint,
             confirmed: config.confirmed,

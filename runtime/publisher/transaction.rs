@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::opening::Opening;
 use crate::publisher::{Publisher, State};
 use crate::{Cursor, Delivery, Item, Millis, Output, Sequence};
 
@@ -69,14 +70,21 @@ impl Publisher {
         }
         assert!(upto > self.confirmed, "what is durable is in the outbox");
         self.lineage.attempt(upto);
-        let (ledger, incarnation, checkpoint) = (self.ledger, self.incarnation, self.checkpoint);
-        let cursor = Cursor { ledger, incarnation, sequence: upto, checkpoint }.encode();
-        self.outputs.push_back(Output::SendCursor { session, cursor });
+        self.outputs.push_back(Output::SendCursor { session, cursor: self.cursor(upto) });
         let records = waiting.len() - 1;
         self.state = State::Open(Transaction { upto, records, waiting, refused: Vec::new(), committing: None });
     }
 
+    /// The value of the cursor record that claims everything up to here.
+    pub(crate) fn cursor(&self, sequence: Sequence) -> Bytes {
+        let (ledger, incarnation, checkpoint) = (self.ledger, self.incarnation, self.checkpoint);
+        Cursor { ledger, incarnation, sequence, checkpoint }.encode()
+    }
+
     pub(crate) fn delivered(&mut self, item: Item, delivery: Delivery) {
+        if matches!(self.state, State::Opening(Opening::Sweeping)) {
+            return self.swept();
+        }
         let State::Open(transaction) = &mut self.state else { return };
         if !transaction.waiting.remove(&item) {
             return;

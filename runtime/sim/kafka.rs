@@ -206,6 +206,17 @@ impl Kafka {
         })
     }
 
+    /// A record is left behind that belongs to no transaction that the coordinator knows: nobody ends it. Brokers before 3.6
+    /// could be brought to that.
+    pub(crate) fn hang(&mut self, partition: usize, producer: Producer, value: Bytes) {
+        let partition = &mut self.partitions[partition];
+        let known = partition.producers.entry(producer).or_default();
+        if known.open.is_none() {
+            known.open = Some(partition.log.len());
+            partition.log.push(Entry { producer, value: Some(value), committed: None });
+        }
+    }
+
     /// The topic is deleted, and made anew without its records.
     pub(crate) fn lose(&mut self, partition: usize) {
         self.partitions[partition] = Partition::default();

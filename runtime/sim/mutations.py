@@ -104,10 +104,9 @@ PUBLISHER = "../publisher/"
 MUTATIONS += [(name, PUBLISHER + file, before, after) for name, file, before, after in [
     ("commit-before-reports", "transaction.rs", "if !transaction.waiting.is_empty() {", "if transaction.committing.is_some() {"),
     ("cursor-before-begin", "transaction.rs", "        self.outputs.push_back(Output::Begin(session));\n",
-     "        let early = Cursor { ledger: self.ledger, incarnation: self.incarnation, sequence: self.confirmed, checkpoint: 0 };\n"
-     "        self.outputs.push_back(Output::SendCursor { session, cursor: early.encode() });\n"
+     "        self.outputs.push_back(Output::SendCursor { session, cursor: self.cursor(self.confirmed) });\n"
      "        self.outputs.push_back(Output::Begin(session));\n"),
-    ("cursor-of-the-one-before", "transaction.rs", "sequence: upto, checkpoint }.encode()", "sequence: self.confirmed, checkpoint }.encode()"),
+    ("cursor-of-the-one-before", "transaction.rs", "cursor: self.cursor(upto) }", "cursor: self.cursor(self.confirmed) }"),
     ("cursor-report-not-awaited", "transaction.rs", "BTreeSet::from([Item::Cursor])", "BTreeSet::new()"),
     ("no-doubt-after-an-event", "opening.rs", "if matches!(self.state, State::Open(_)) {", "if matches!(self.state, State::Open(_)) && self.now == 0 {"),
     ("no-doubt-after-a-slow-commit", "transaction.rs", "if self.now - since > self.limits.commit_ms {", "if self.now - since > 60_000 {"),
@@ -120,6 +119,8 @@ MUTATIONS += [(name, PUBLISHER + file, before, after) for name, file, before, af
     ("cursor-before-initialising", "opening.rs", "self.outputs.push_back(Output::Open(self.session));",
      "self.state = State::Opening(Opening::Measuring);\n        self.outputs.push_back(Output::Open(self.session));\n"
      "        self.outputs.push_back(Output::EndOffset { session: self.session, isolation: Isolation::Uncommitted });"),
+    ("nothing-swept", "opening.rs", "self.unread |= matches!", "let _ = matches!"),
+    ("swept-for-good", "opening.rs", "        self.reopen(0, None, \"an open transaction", "        self.outputs.push_back(Output::Commit(self.session));\n        self.reopen(0, None, \"an open transaction"),
     ("fence-is-a-rival", "opening.rs", "self.doubt(Some(failure.kind), failure.error);",
      "if failure.kind == FailureKind::Fenced {\n                    self.outputs.push_back(Output::Halt(Halt::Unknown { incarnation: 0 }));\n"
      "                    self.state = State::Ended;\n                    return;\n                }\n"

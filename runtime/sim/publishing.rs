@@ -73,6 +73,7 @@ struct Faults {
     slow: u32,
     said_late: u32,
     sync_slow: u32,
+    hanging: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,6 +168,7 @@ struct Process {
     tick: Option<(Millis, u64)>,
     syncing: bool,
     appending: bool,
+    stopping: bool,
     /// Records to come.
     left: u32,
     /// The cursor when a copy of this directory was made.
@@ -245,14 +247,14 @@ pub fn run(seed: u64) -> Result<Report, String> {
 
 impl Scenario {
     fn new(random: &mut fastrand::Rng) -> Scenario {
-        let faulty_steps = random.u64(200..1_500);
+        let faulty_steps = random.u64(200..4_000);
         let drill =
             [Drill::None, Drill::None, Drill::Twin, Drill::Twin, Drill::Backup, Drill::Backup, Drill::CursorLost];
         let drill_step = random.u64(0..faulty_steps);
         Scenario {
-            records: random.u32(5..60),
+            records: random.u32(5..100),
             partitions: random.usize(1..4),
-            poison: (random.u32(0..3) == 0).then(|| random.u64(4..20)),
+            poison: random.bool().then(|| random.u64(2..20)),
             limits: Limits {
                 transaction_records: if random.bool() { random.usize(1..8) } else { 1_000 },
                 transaction_bytes: if random.bool() { random.usize(1..64) } else { 1 << 20 },
@@ -282,6 +284,7 @@ impl Faults {
             slow: chance(200),
             said_late: chance(50),
             sync_slow: chance(500),
+            hanging: chance(10),
         }
     }
 }
@@ -298,6 +301,7 @@ impl Process {
             tick: None,
             syncing: false,
             appending: false,
+            stopping: false,
             left,
             forked,
             accept_missing_cursor: false,
@@ -353,6 +357,12 @@ impl World {
         if self.chance(self.scenario.faults.stranger) {
             self.stranger();
         }
+        if self.chance(self.scenario.faults.hanging)
+            && let Some(cursor) = self.cursor()
+        {
+            self.trace("hanging");
+            self.kafka.hang(self.scenario.partitions, OURS, cursor);
+        }
         if !self.healing {
             self.drill()?;
         }
@@ -362,6 +372,7 @@ impl World {
                 return self.crash(process);
             }
             if self.chance(self.scenario.faults.stop) {
+                self.processes[process].stopping = true;
                 return self.tell(process, Input::Stop);
             }
         }
@@ -446,7 +457,7 @@ impl World {
         here.publisher = None;
         here.client = None;
         here.generation += 1;
-        (here.syncing, here.appending) = (false, false);
+        (here.syncing, here.appending, here.stopping) = (false, false, false);
         if let Some(tick) = here.tick.take() {
             self.queue.remove(&tick);
         }
@@ -545,6 +556,9 @@ impl World {
             Output::Open(session) => {
                 self.report.sessions += 1;
                 let here = &mut self.processes[process];
+                if here.stopping {
+                    return Err("a producer was opened behind `Stop`".to_owned());
+                }
                 // What is said of an earlier producer may come in between.
                 (here.client, here.heard) = (Some(Client::new(session)), self.now);
                 self.call(place(session), Call { request: Request::Initialise, items: Vec::new() });
@@ -552,6 +566,7 @@ impl World {
             Output::Close(session) => {
                 self.processes[process].client.take_if(|client| client.session == session);
                 self.calls.retain(|_, pending| pending.place.process != process);
+                self.say_anything(place(session));
             }
             Output::EndOffset { session, isolation } => {
                 let delay = self.delay();
@@ -941,6 +956,24 @@ impl World {
         let at = here.heard;
         self.queue.insert((at, self.next), Happening::Say { process, generation, input });
         self.next += 1;
+    }
+
+    /// Calls on a producer that was dropped may return for a while, with whatever they like: nobody listens.
+    fn say_anything(&mut self, place: Place) {
+        let session = place.session;
+        while self.chance(self.scenario.faults.said_late * 10) {
+            let input = match self.random.u32(0..6) {
+                0 => Input::Opened(session),
+                1 => Input::EndOffset { session, offset: 0 },
+                2 => Input::Cursor { session, found: None },
+                3 => Input::Committed(session),
+                4 => Input::Delivered { session, item: Item::Cursor, delivery: Delivery::Done },
+                _ => failed(session, FailureKind::Fenced),
+            };
+            let delay = self.random.u64(0..2_000);
+            let (process, generation) = (place.process, place.generation);
+            self.after(delay, Happening::Say { process, generation, input });
+        }
     }
 
     // The end.

@@ -45,22 +45,23 @@ fn first_start_needs_no_cursor() {
     );
 }
 
-/// The search begins where the last cursor was found, or at the beginning when nothing is there: it may be another topic.
+/// The search begins where the last cursor was found; with nothing there it may be another topic, and begins at the beginning.
 #[test]
 fn search_begins_at_the_last_cursor() {
-    let (mut bench, _) = Bench::ready(config(), cursor(BEFORE, 2));
-    bench.fetched(3, 5);
-    bench.disturbed();
-    bench.wake();
-    let session = bench.session;
-    bench.tell(Input::Opened(session));
-    assert_eq!(bench.tell(Input::EndOffset { session, offset: 41 }), [read(session, 30, 41)]);
-    assert_eq!(bench.tell(Input::Cursor { session, found: None }), [read(session, 0, 41)]);
-    bench.failed(millpond_publisher::FailureKind::Transient);
-    bench.wake();
-    let session = bench.session;
-    bench.tell(Input::Opened(session));
-    assert_eq!(bench.tell(Input::EndOffset { session, offset: 12 }), [read(session, 0, 12)]);
+    for (end, first) in [(41, read(Session(2), 30, 41)), (12, read(Session(2), 0, 12))] {
+        let (mut bench, _) = Bench::ready(config(), cursor(BEFORE, 2));
+        bench.fetched(3, 5);
+        bench.disturbed();
+        bench.wake();
+        let session = bench.session;
+        bench.tell(Input::Opened(session));
+        assert_eq!(bench.tell(Input::EndOffset { session, offset: end }), [first]);
+        if end > 30 {
+            assert_eq!(bench.tell(Input::Cursor { session, found: None }), [read(session, 0, end)]);
+        }
+        let outputs = bench.tell(Input::Cursor { session, found: Some((3, cursor(OURS, 5))) });
+        assert!(outputs.contains(&Output::Confirm { upto: 5 }));
+    }
 }
 
 /// A step that fails is tried again from the first one.
@@ -79,4 +80,30 @@ fn every_step_may_fail() {
         bench.failed(millpond_publisher::FailureKind::Transient);
         assert_eq!(bench.wake(), [Output::Open(Session(2))]);
     }
+}
+
+/// A search that fails may be held up by a transaction of ours that nobody ends: the marker of another one ends it, and that
+/// one is aborted. Then the search goes on, and a search that fails again is swept again.
+#[test]
+fn search_that_fails_is_swept() {
+    let mut bench = Bench::new(config());
+    bench.tell(Input::Claimed);
+    for _ in 0..2 {
+        let session = bench.session;
+        bench.tell(Input::Opened(session));
+        bench.tell(Input::EndOffset { session, offset: 40 });
+        bench.failed(millpond_publisher::FailureKind::Transient);
+        bench.wake();
+        let session = bench.session;
+        let cursor = cursor(OURS, 2);
+        assert_eq!(
+            bench.tell(Input::Opened(session)),
+            [Output::Begin(session), Output::SendCursor { session, cursor }]
+        );
+        let outputs = bench.delivered(millpond_publisher::Item::Cursor);
+        assert!(crate::bench::given_up(&outputs, session));
+        assert_eq!(outputs.last(), Some(&Output::Open(bench.session)));
+    }
+    let outputs = bench.open(Some(cursor(BEFORE, 2)));
+    assert_eq!(outputs.last(), Some(&fetch(bench.session, 2, 5)));
 }
