@@ -114,8 +114,8 @@ MUTATIONS += [(name, PUBLISHER + file, before, after) for name, file, before, af
      "self.state = State::Opening(crate::opening::Opening::Initialising);\n            return self.opened();"),
     ("on-after-confirmed", "opening.rs", "        self.confirm(cursor.sequence);\n", ""),
     ("cursor-read-uncommitted", "opening.rs", "upto, isolation: Isolation::Committed }", "upto, isolation: Isolation::Uncommitted }"),
-    ("cursor-not-read-to-the-end", "opening.rs", "Output::EndOffset { session: self.session, isolation: Isolation::Uncommitted }",
-     "Output::EndOffset { session: self.session, isolation: Isolation::Committed }"),
+    ("cursor-not-read-to-the-end", "opening.rs", "Output::EndOffset { session, isolation: Isolation::Uncommitted }",
+     "Output::EndOffset { session, isolation: Isolation::Committed }"),
     ("cursor-before-initialising", "opening.rs", "self.outputs.push_back(Output::Open(self.session));",
      "self.state = State::Opening(Opening::Measuring);\n        self.outputs.push_back(Output::Open(self.session));\n"
      "        self.outputs.push_back(Output::EndOffset { session: self.session, isolation: Isolation::Uncommitted });"),
