@@ -7,7 +7,6 @@ SHELL := /bin/bash
 
 CACHE := $(or $(MILLPOND_CACHE),$(CURDIR)/.cache)
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
-SEEDS ?= 1000
 
 # For the tests and scripts that start the runtime and the Python functions.
 export MILLPOND := $(TARGET)/debug/millpond
@@ -41,12 +40,17 @@ check-modules: setup-build runtime ## `millpond check` over a folder of module f
 	@$(MILLPOND) check-modules "$(DIR)"
 
 .PHONY: sim
-sim: setup-build ## the engine in simulated worlds full of faults: make sim SEEDS=1000
-	@deploy/dev/build run -p millpond-sim -- --seeds $(SEEDS)
+sim: setup-build ## engine and publisher in simulated worlds full of faults: make sim SEEDS=1000
+	@deploy/dev/build run -p millpond-sim -- --seeds $(or $(SEEDS),1000)
 
 .PHONY: sim-mutations
-sim-mutations: setup-build ## put known defects into a copy of the engine; the simulator must find each
+sim-mutations: setup-build ## put known defects into a copy of the source; the simulator must find each
 	@runtime/sim/mutations.py --seeds $(or $(MUTATION_SEEDS),2000)
+
+.PHONY: fuzz
+fuzz: setup-build ## every decoder, and engine inputs, on mutated bytes: make fuzz SEEDS=100000 [FUZZ=wire_answer]
+	@deploy/dev/build test --workspace --test fuzz --no-run
+	@$(TARGET)/debug/millpond-fuzz --seeds $(or $(SEEDS),100000) $(if $(FUZZ),--target $(FUZZ))
 
 .PHONY: vectors
 vectors: setup ## compare the golden wire vectors with the official Python SDK; WRITE=1 records them anew

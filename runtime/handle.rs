@@ -11,7 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use millpond_engine::{AddressView, Answer, Event, LaneId, Metrics};
+use millpond_engine::{AddressView, Answer, Event, LaneId, Metrics, Operation};
 use millpond_protocol::Address;
 use tokio::sync::{oneshot, watch};
 
@@ -46,10 +46,14 @@ pub enum Request {
         /// The counters.
         reply: oneshot::Sender<Metrics>,
     },
-    /// Try a parked address now.
-    Resume {
+    /// Do what a person wants done about an address.
+    Operate {
         /// Which one.
         address: Address,
+        /// What.
+        operation: Operation,
+        /// Told when it is done and durable, or cannot be done.
+        reply: oneshot::Sender<Answer>,
     },
 }
 
@@ -146,12 +150,15 @@ impl EngineHandle {
         answer.await.map_err(|_| EngineGone)
     }
 
-    /// Asks for an attempt at a parked address.
+    /// Has something done about an address and waits until it is durable or refused. While a function is being called for
+    /// the address, that waits for the outcome of the call.
     ///
     /// # Errors
-    /// [`EngineGone`] when there is no engine.
-    pub fn resume(&self, address: Address) -> Result<(), EngineGone> {
-        (self.0.send)(Request::Resume { address })
+    /// [`EngineGone`] when no answer comes any more; it may be done nevertheless.
+    pub async fn operate(&self, address: Address, operation: Operation) -> Result<Answer, EngineGone> {
+        let (reply, answer) = oneshot::channel();
+        (self.0.send)(Request::Operate { address, operation, reply })?;
+        answer.await.map_err(|_| EngineGone)
     }
 
     /// What the node said last about itself.

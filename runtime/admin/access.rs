@@ -67,7 +67,7 @@ impl Access {
     ///
     /// # Errors
     /// A [`Problem`] to be answered: 401, 403.
-    pub(super) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+    pub fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
         let authority = authority(uri, headers);
         match &self.token {
             Some(token) => check_token(token, headers)?,

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use millpond_engine::{AddressView, CallView, FailureKind, FailureView, Loaded, StateValue};
+use millpond_engine::{
+    AddressView, CallView, FailureKind, FailureRecord, FailureView, Loaded, LoadedAddress, Millis, Sequence, StateValue,
+};
 use millpond_protocol::Address;
 use serde::Serialize;
 
-use super::time::rfc3339;
-use super::value::{Shown, shown};
+use crate::edge::{Shown, rfc3339, shown};
 
 /// What is known of an address.
 #[derive(Debug, Serialize)]
@@ -18,6 +19,12 @@ pub(super) struct AddressPage {
     states: Vec<State>,
     /// Invocations that wait, those of the call in flight not counted.
     waiting: usize,
+    /// There are more, which the ledger holds.
+    #[serde(rename = "moreWaiting", skip_serializing_if = "std::ops::Not::not")]
+    more_waiting: bool,
+    /// Number of the invocation that is first in line, or in the call in flight: what `skip` and `dead-letter` want.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first: Option<Sequence>,
     #[serde(skip_serializing_if = "Option::is_none")]
     call: Option<Call>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,7 +61,7 @@ struct Call {
 #[serde(rename_all = "camelCase")]
 struct Failure {
     kind: &'static str,
-    code: &'static str,
+    code: String,
     error: String,
     attempts: u32,
     since: String,
@@ -71,6 +78,8 @@ impl AddressPage {
             source: "memory",
             states: states(view.states),
             waiting: view.waiting,
+            more_waiting: view.more,
+            first: view.first,
             call: view.call.map(Call::from),
             failure: view.failure.map(Failure::from),
         }
@@ -78,10 +87,17 @@ impl AddressPage {
 
     /// What the ledger holds of it; `None` when that is nothing.
     pub(super) fn of_ledger(address: &Address, loaded: Loaded) -> Option<AddressPage> {
-        let Loaded::Address { states: stored, pending, .. } = loaded else { return None };
-        let (states, waiting) = (states(stored), pending.len());
-        let page =
-            AddressPage { address: Name::from(address), source: "ledger", states, waiting, call: None, failure: None };
+        let Loaded::Address(LoadedAddress { states: stored, pending, more, failure, .. }) = loaded else { return None };
+        let page = AddressPage {
+            address: Name::from(address),
+            source: "ledger",
+            states: states(stored),
+            waiting: pending.len(),
+            more_waiting: more,
+            first: pending.first().map(|(sequence, _)| *sequence),
+            call: None,
+            failure: failure.map(Failure::from),
+        };
         Some(page).filter(|page| !page.is_empty())
     }
 
@@ -108,15 +124,33 @@ impl From<CallView> for Call {
     }
 }
 
+fn word(kind: FailureKind) -> &'static str {
+    match kind {
+        FailureKind::Unreachable => "unreachable",
+        FailureKind::Rejected => "rejected",
+        FailureKind::NoEndpoint => "noEndpoint",
+    }
+}
+
+impl From<FailureRecord> for Failure {
+    fn from(failure: FailureRecord) -> Failure {
+        Failure {
+            kind: word(failure.kind),
+            code: failure.code.into_owned(),
+            error: failure.error.to_string(),
+            attempts: failure.attempts,
+            since: rfc3339(failure.since),
+            next_at: Some(failure.next).filter(|next| *next < Millis::MAX).map(rfc3339),
+            parked: true,
+        }
+    }
+}
+
 impl From<FailureView> for Failure {
     fn from(failure: FailureView) -> Failure {
         Failure {
-            kind: match failure.kind {
-                FailureKind::Unreachable => "unreachable",
-                FailureKind::Rejected => "rejected",
-                FailureKind::NoEndpoint => "noEndpoint",
-            },
-            code: failure.code,
+            kind: word(failure.kind),
+            code: failure.code.into_owned(),
             error: failure.error.to_string(),
             attempts: failure.attempts,
             since: rfc3339(failure.since),

@@ -8,6 +8,8 @@
 //! | `GET /v1/addresses/{namespace}/{name}/{id}` | what the address holds |
 //! | `GET /v1/addresses/{namespace}/{name}?id=` | the same, for ids that a path cannot carry well, such as an empty one |
 //! | `POST` to either path, followed by `/resume` | tries the address now if it is parked: 202 |
+//! | `POST` to either path, followed by `/skip`, and `?sequence=N` | takes message N out if it is first in line: 200 when that is durable |
+//! | the same with `/dead-letter` | keeps it as a dead letter |
 //!
 //! Parts of the path are percent-encoded. Errors are JSON with `code`, `error` and `hint`.
 
@@ -19,7 +21,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, StatusCode, Uri};
-use millpond_engine::{LaneName, Load};
+use millpond_engine::{Answer, LaneName, Load, Operation, Sequence};
 use millpond_protocol::{Address, TypeName};
 use tracing::error;
 
@@ -33,6 +35,8 @@ use crate::ledger::Ledger;
 
 /// How long the engine thread may take to answer a question.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a call may take until those who want its message taken out are told to come back.
+const CALL_PATIENCE: Duration = Duration::from_secs(60);
 /// When a caller that was told 503 may try again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -43,21 +47,59 @@ pub struct Admin {
     lanes: Vec<LaneName>,
     access: Access,
     calls: Option<Invoker>,
+    /// How long an operation may wait for the call that is under way. Default 60 s.
+    call_patience: Duration,
 }
+
+/// Bytes of the invocations of an address that are read to show it: their number is a lower bound beyond that.
+const INVOCATIONS_BYTES: usize = 1 << 20;
 
 /// What a path names.
 #[derive(Debug, PartialEq, Eq)]
-enum Resource {
+pub enum Resource {
+    /// `/readyz`.
     Ready,
+    /// `/metrics`.
     Metrics,
+    /// What one address holds.
     Address(Address),
-    Resume(Address),
+    /// Something to be done about one address.
+    Operation(Action, Address),
+}
+
+/// What people have done about an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// The next attempt, now.
+    Resume,
+    /// Its first invocation out, and gone.
+    Skip,
+    /// Its first invocation out, and kept.
+    DeadLetter,
+}
+
+impl Action {
+    /// The action of a word in a path.
+    fn find(word: &str) -> Option<Action> {
+        match word {
+            "resume" => Some(Action::Resume),
+            "skip" => Some(Action::Skip),
+            "dead-letter" => Some(Action::DeadLetter),
+            _ => None,
+        }
+    }
 }
 
 impl Admin {
     /// The admin API of the node behind `engine`, whose lanes have these names.
     pub fn new(engine: EngineHandle, ledger: Arc<dyn Ledger>, lanes: &[LaneName], access: Access) -> Admin {
-        Admin { engine, ledger, lanes: lanes.to_vec(), access, calls: None }
+        Admin { engine, ledger, lanes: lanes.to_vec(), access, calls: None, call_patience: CALL_PATIENCE }
+    }
+
+    /// Lets operations wait so long for a call that is under way.
+    #[cfg(test)]
+    pub(super) fn with_call_patience(self, call_patience: Duration) -> Admin {
+        Admin { call_patience, ..self }
     }
 
     /// Shows in the metrics what this invoker counts, too.
@@ -72,7 +114,7 @@ impl Admin {
 
     async fn serve(&self, method: &Method, uri: &Uri) -> Result<Response, Problem> {
         let resource = resource(method, uri)?;
-        let allowed = if matches!(resource, Resource::Resume(_)) { "POST" } else { "GET, HEAD" };
+        let allowed = if matches!(resource, Resource::Operation(..)) { "POST" } else { "GET, HEAD" };
         if !allowed.split(", ").any(|name| name == method.as_str()) {
             let error = format!("this is asked for with {allowed}, not {method}");
             let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "MP7016", error);
@@ -82,9 +124,10 @@ impl Admin {
             Resource::Ready => Ok(ready(&self.engine.readiness())),
             Resource::Metrics => self.metrics().await,
             Resource::Address(address) => self.address(address).await,
-            Resource::Resume(address) => {
-                self.engine.resume(address).map_err(|EngineGone| gone())?;
-                Ok(StatusCode::ACCEPTED.into_response())
+            Resource::Operation(Action::Resume, address) => self.resume(address).await,
+            Resource::Operation(Action::Skip, address) => self.take_out(address, uri, Operation::Skip).await,
+            Resource::Operation(Action::DeadLetter, address) => {
+                self.take_out(address, uri, Operation::DeadLetter).await
             }
         }
     }
@@ -109,8 +152,70 @@ impl Admin {
         })
     }
 
+    /// Asks for an attempt. Whether there is one to be made, and how it ends, is not waited for.
+    async fn resume(&self, address: Address) -> Result<Response, Problem> {
+        let asked = self.engine.operate(address, Operation::Resume);
+        match tokio::time::timeout(PATIENCE, asked).await {
+            Ok(Ok(Answer::Stopping)) | Ok(Err(EngineGone)) => Err(gone()),
+            // No answer yet: a call is under way, which is an attempt too.
+            Ok(Ok(_)) | Err(_) => Ok(StatusCode::ACCEPTED.into_response()),
+        }
+    }
+
+    /// Has one message taken out. The operator names it, so that what came to be first meanwhile is not touched.
+    async fn take_out(
+        &self,
+        address: Address,
+        uri: &Uri,
+        operation: fn(Sequence) -> Operation,
+    ) -> Result<Response, Problem> {
+        let sequence = match queried("sequence", uri.query().unwrap_or_default()) {
+            Ok(Some(text)) => text.parse().map_err(|_| format!("`sequence` is not a number: `{}`", short(text))),
+            Ok(None) => Err("the request does not say which message: `sequence` is missing".to_owned()),
+            Err(error) => Err(error),
+        };
+        let sequence: Sequence = match sequence {
+            Ok(sequence) => sequence,
+            Err(error) => {
+                let hint = self.first_in_line(&address).await?;
+                return Err(Problem::new(StatusCode::BAD_REQUEST, "MP7020", error).hint(hint));
+            }
+        };
+        let asked = self.engine.operate(address.clone(), operation(sequence));
+        match tokio::time::timeout(self.call_patience, asked).await {
+            Ok(Ok(Answer::Durable)) => Ok(StatusCode::OK.into_response()),
+            Ok(Ok(Answer::NotFirst)) => {
+                let error = format!("message {sequence} is not first in line; nothing was done");
+                let hint = self.first_in_line(&address).await?;
+                Err(Problem::new(StatusCode::CONFLICT, "MP7018", error).hint(hint))
+            }
+            Ok(Ok(Answer::NoRoute)) => {
+                let error = format!("no `deadLetter` for function type `{}`; nothing was done", address.function);
+                Err(Problem::new(StatusCode::CONFLICT, "MP7019", error)
+                    .hint("add `deadLetter` to the endpoint in the module, or drop the message with `skip`"))
+            }
+            Ok(Ok(_)) | Ok(Err(EngineGone)) => Err(gone()),
+            Err(_) => {
+                let error = "the function is being called; what happens to the message is decided behind that call";
+                Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, "MP7021", error)
+                    .hint("see with `GET` of the address what became of it; asking again does no harm"))
+            }
+        }
+    }
+
+    /// Which message can be taken out, for those who named another one or none.
+    async fn first_in_line(&self, address: &Address) -> Result<String, Problem> {
+        let view = within(self.engine.inspect(address.clone())).await?;
+        Ok(match view.map(|view| view.first) {
+            Some(Some(first)) => format!("first in line is `sequence={first}`"),
+            Some(None) => "no message waits at this address".to_owned(),
+            None => "see `first` of the address: `GET /v1/addresses/{namespace}/{name}/{id}`".to_owned(),
+        })
+    }
+
     async fn stored(&self, address: &Address) -> Result<Option<AddressPage>, Problem> {
-        let (ledger, load) = (Arc::clone(&self.ledger), Load::Address(address.clone()));
+        let (ledger, load) =
+            (Arc::clone(&self.ledger), Load::Address { address: address.clone(), bytes: INVOCATIONS_BYTES });
         let loaded = tokio::task::spawn_blocking(move || ledger.load(&load)).await;
         let error = match loaded {
             Ok(Ok(loaded)) => return Ok(AddressPage::of_ledger(address, loaded)),
@@ -155,23 +260,31 @@ fn ready(readiness: &Readiness) -> Response {
 }
 
 /// Reads a path. Parts of an address are taken as they are, empty ones too.
-fn resource(method: &Method, uri: &Uri) -> Result<Resource, Problem> {
+pub fn resource(method: &Method, uri: &Uri) -> Result<Resource, Problem> {
     let parts: Vec<&str> = uri.path().split('/').skip(1).collect();
     let queried = || queried_id(uri.query().unwrap_or_default());
     match parts[..] {
         ["readyz"] => Ok(Resource::Ready),
         ["metrics"] => Ok(Resource::Metrics),
         ["v1", "addresses", namespace, name] => Ok(Resource::Address(address(namespace, name, &queried()?)?)),
-        ["v1", "addresses", namespace, name, "resume"] if *method == Method::POST => {
-            Ok(Resource::Resume(address(namespace, name, &queried()?)?))
+        ["v1", "addresses", namespace, name, word] if *method == Method::POST && Action::find(word).is_some() => {
+            operation(word, address(namespace, name, &queried()?)?)
         }
         ["v1", "addresses", namespace, name, id] => Ok(Resource::Address(address(namespace, name, &part("id", id)?)?)),
-        ["v1", "addresses", namespace, name, id, "resume"] => {
-            Ok(Resource::Resume(address(namespace, name, &part("id", id)?)?))
+        ["v1", "addresses", namespace, name, id, word] if Action::find(word).is_some() => {
+            operation(word, address(namespace, name, &part("id", id)?)?)
         }
-        _ => Err(Problem::new(StatusCode::NOT_FOUND, "MP7016", "the admin API has no such path")
-            .hint("there are `/healthz`, `/readyz`, `/metrics` and `/v1/addresses/{namespace}/{name}/{id}`")),
+        _ => Err(no_such_path()),
     }
+}
+
+fn operation(word: &str, address: Address) -> Result<Resource, Problem> {
+    Action::find(word).map(|action| Resource::Operation(action, address)).ok_or_else(no_such_path)
+}
+
+fn no_such_path() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "MP7016", "the admin API has no such path")
+        .hint("there are `/healthz`, `/readyz`, `/metrics` and `/v1/addresses/{namespace}/{name}/{id}`")
 }
 
 fn address(namespace: &str, name: &str, id: &str) -> Result<Address, Problem> {
@@ -184,16 +297,28 @@ fn part(what: &str, text: &str) -> Result<String, Problem> {
 
 /// The id of `?id=`. Here a `+` is a space, as everywhere in a query.
 fn queried_id(query: &str) -> Result<String, Problem> {
-    let mut ids = query.split('&').filter_map(|pair| match pair.split_once('=') {
-        Some(("id", id)) => Some(id),
-        None if pair == "id" => Some(""),
-        _ => None,
-    });
-    match (ids.next(), ids.next()) {
-        (Some(id), None) => part("id", &id.replace('+', " ")),
-        (None, _) => Err(bad_address("the path names no id".to_owned())),
-        (Some(_), Some(_)) => Err(bad_address("`id` is given twice".to_owned())),
+    match queried("id", query) {
+        Ok(Some(id)) => part("id", &id.replace('+', " ")),
+        Ok(None) => Err(bad_address("the path names no id".to_owned())),
+        Err(error) => Err(bad_address(error)),
     }
+}
+
+/// The value of a parameter as it is written, if it is there, once.
+fn queried<'q>(name: &str, query: &'q str) -> Result<Option<&'q str>, String> {
+    let mut values = query.split('&').filter_map(|pair| {
+        let (found, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (found == name).then_some(value)
+    });
+    match (values.next(), values.next()) {
+        (value, None) => Ok(value),
+        (_, Some(_)) => Err(format!("`{name}` is given twice")),
+    }
+}
+
+/// What somebody sent, cut to a length that a message can bear.
+fn short(text: &str) -> String {
+    text.chars().take(64).collect()
 }
 
 fn bad_address(error: String) -> Problem {

@@ -16,7 +16,7 @@ pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8"
 /// A metric of a function type: its name, its kind, what it means, and where it is kept.
 type FunctionMetric = (&'static str, Kind, &'static str, fn(&FunctionMetrics) -> u64);
 
-const FUNCTION_METRICS: [FunctionMetric; 7] = [
+const FUNCTION_METRICS: [FunctionMetric; 9] = [
     ("statefun_function_in_total", Kind::Counter, "Invocations delivered.", |m| m.input),
     ("statefun_function_out_local_total", Kind::Counter, "Messages sent to functions.", |m| m.out_local),
     ("statefun_function_out_egress_total", Kind::Counter, "Records sent to egresses.", |m| m.out_egress),
@@ -24,6 +24,8 @@ const FUNCTION_METRICS: [FunctionMetric; 7] = [
     ("statefun_function_num_backlog", Kind::Gauge, "Invocations in memory that have not run.", |m| m.backlog),
     ("statefun_function_remote_invocation_failures_total", Kind::Counter, "Failed attempts to call.", |m| m.failures),
     ("millpond_function_parked_addresses", Kind::Gauge, "Addresses parked after failures.", |m| m.parked),
+    ("millpond_function_dropped_total", Kind::Counter, "Messages given up and dropped.", |m| m.dropped),
+    ("millpond_function_dead_letters_total", Kind::Counter, "Messages given up and kept.", |m| m.dead_letters),
 ];
 
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +36,7 @@ enum Kind {
 }
 
 /// Writes everything. `lanes` are the names behind the lane numbers, `calls` what the invoker counted.
-pub(super) fn text(metrics: &Metrics, ready: bool, lanes: &[LaneName], calls: &[CallMetrics]) -> String {
+pub fn text(metrics: &Metrics, ready: bool, lanes: &[LaneName], calls: &[CallMetrics]) -> String {
     let mut out = Text(String::with_capacity(4096));
     out.family("millpond_build_info", Kind::Gauge, "The version that runs.");
     out.sample("millpond_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
@@ -180,7 +182,7 @@ mod tests {
     #[test]
     fn the_text() {
         let mut metrics = Metrics { paused: true, ingested: 7, lane_records: vec![3], ..Metrics::default() };
-        let input = |input| FunctionMetrics { input, ..FunctionMetrics::default() };
+        let input = |input| FunctionMetrics { input, dropped: 1, dead_letters: 2, ..FunctionMetrics::default() };
         metrics.functions.insert(TypeName::new("com.example", "greeter"), input(5));
         metrics.functions.insert(TypeName::new("odd\"\\", "a\nb"), input(6));
         let lanes = [LaneName { egress: TypeName::new("io.statefun.playground", "egress"), part: "ü\"".to_owned() }];
@@ -195,6 +197,8 @@ mod tests {
             r#"statefun_function_in_total{namespace="com.example",name="greeter"} 5"#,
             r#"statefun_function_in_total{namespace="odd\"\\",name="a\nb"} 6"#,
             r#"statefun_function_num_backlog{namespace="com.example",name="greeter"} 0"#,
+            r#"millpond_function_dropped_total{namespace="com.example",name="greeter"} 1"#,
+            r#"millpond_function_dead_letters_total{namespace="com.example",name="greeter"} 2"#,
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }

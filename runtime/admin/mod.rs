@@ -1,17 +1,19 @@
 //! The admin API: is the node alive and ready, what do its counters say, what does an address hold.
 //!
 //! What comes in: requests of people, probes and scrapers. What goes out: text and JSON. Who owns the state: engine and
-//! ledger; nothing is changed from here, except that a parked address is tried at once.
+//! ledger; nothing is changed from here, except that a parked address is tried at once, and that a message that an operator
+//! names is taken out of its line.
 
 mod access;
 mod address;
 mod http;
-mod metrics;
-mod time;
-mod value;
+#[doc(hidden)]
+pub mod metrics;
 
 pub use access::{Access, EmptyToken, Token};
 pub use http::Admin;
+#[doc(hidden)]
+pub use http::{Resource, resource};
 
 #[cfg(test)]
 mod tests;

@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use millpond_engine::{
-    AddressView, CallView, FailureKind, FailureView, FunctionMetrics, Invocation, Loaded, Metrics, StateValue,
+    AddressView, Answer, CallView, FailureKind, FailureView, FunctionMetrics, Invocation, Loaded, LoadedAddress,
+    Metrics, Operation, StateValue,
 };
 use millpond_protocol::{Address, TypeName};
 use reqwest::header::HeaderMap;
@@ -99,10 +101,12 @@ async fn an_address_in_memory() {
             ("blob".into(), state(("com.example", "blob"), b"\xff")),
         ],
         waiting: 2,
+        more: false,
+        first: Some(41),
         call: Some(CallView { batch: 3, began: 0, attempt: 1 }),
         failure: Some(FailureView {
             kind: FailureKind::Unreachable,
-            code: "MP4001",
+            code: "MP4001".into(),
             error: "connection refused".into(),
             attempts: 1,
             since: 1000,
@@ -126,6 +130,7 @@ async fn an_address_in_memory() {
             state("blob", "com.example/blob", 1, "base64", json!("/w==")),
         ],
         "waiting": 2,
+        "first": 41,
         "call": { "batch": 3, "beganAt": "1970-01-01T00:00:00.000Z", "attempt": 1 },
         "failure": {
             "kind": "unreachable", "code": "MP4001", "error": "connection refused", "attempts": 1,
@@ -144,7 +149,15 @@ async fn an_address_in_the_ledger() {
     let pending = vec![(1, Invocation { caller: None, argument: "".into(), arrived: 0 })];
     for id in ["", "stored"] {
         let (states, pending) = (states.clone(), pending.clone());
-        let loaded = Loaded::Address { address: greeter(id), states, pending, listed: true, accessed: None };
+        let loaded = Loaded::Address(LoadedAddress {
+            address: greeter(id),
+            states,
+            pending,
+            more: false,
+            failure: None,
+            listed: true,
+            accessed: None,
+        });
         node.world().stored.insert(greeter(id), loaded);
     }
     let base = "/v1/addresses/com.example.fns/greeter";
@@ -158,10 +171,10 @@ async fn an_address_in_the_ledger() {
     ] {
         let page: Value = get(address, &path).await.json().await.expect("JSON");
         assert_eq!((&page["address"]["id"], &page["source"]), (&json!(id), &json!("ledger")), "{path}");
-        assert_eq!((&page["waiting"], &page["states"][0]["value"]), (&json!(1), &json!(0)));
+        assert_eq!((&page["waiting"], &page["first"], &page["states"][0]["value"]), (&json!(1), &json!(1), &json!(0)));
     }
     expect_problem(get(address, &format!("{base}/nobody")).await, 404, "MP7014").await;
-    let untouched = AddressView { states: Vec::new(), waiting: 0, call: None, failure: None };
+    let untouched = AddressView { states: Vec::new(), waiting: 0, more: false, first: None, call: None, failure: None };
     node.world().addresses.insert(greeter("untouched"), untouched);
     expect_problem(get(address, &format!("{base}/untouched")).await, 404, "MP7014").await;
     node.break_ledger();
@@ -178,11 +191,78 @@ async fn resuming() {
         let response = request(Method::POST, address, &path).send().await.expect("an answer");
         assert_eq!(response.status(), 202);
     }
-    node.until(|world| world.resumed.len() == 3).await;
-    assert_eq!(node.world().resumed, [greeter("a/b"), greeter(""), greeter("resume")]);
+    let expected = ["a/b", "", "resume"].map(|id| (greeter(id), Operation::Resume));
+    assert_eq!(node.world().operated, expected);
     let refused = get(address, "/v1/addresses/com.example.fns/greeter/a/resume").await;
     assert_eq!(expect_problem(refused, 405, "MP7016").await["allow"], "POST");
-    assert_eq!(node.world().resumed.len(), 3);
+    assert_eq!(node.world().operated.len(), 3);
+    node.world().answer = Some(Answer::Stopping);
+    let stopping = request(Method::POST, address, "/v1/addresses/a/b/c/resume").send().await.expect("an answer");
+    expect_problem(stopping, 503, "MP7015").await;
+}
+
+/// An operator names the message that is to go; the answer waits until that is durable.
+#[tokio::test]
+async fn taking_a_message_out() {
+    let node = FakeNode::start();
+    let address = start(&node, None).await;
+    let base = "/v1/addresses/com.example.fns/greeter";
+    let post = |path: String| async move { request(Method::POST, address, &path).send().await.expect("an answer") };
+    node.world().hold = true;
+    let skipped = tokio::spawn(post(format!("{base}/a%2Fb/skip?sequence=41")));
+    node.until(|world| world.held.len() == 1).await;
+    assert!(!skipped.is_finished());
+    node.world().hold = false;
+    node.release();
+    assert_eq!(skipped.await.expect("an answer").status(), 200);
+    assert_eq!(post(format!("{base}/dead-letter?sequence=42&id=")).await.status(), 200);
+    assert_eq!(post(format!("{base}/skip/dead-letter?sequence=0")).await.status(), 200);
+    let expected = [
+        (greeter("a/b"), Operation::Skip(41)),
+        (greeter(""), Operation::DeadLetter(42)),
+        (greeter("skip"), Operation::DeadLetter(0)),
+    ];
+    assert_eq!(node.world().operated, expected);
+    let refused = get(address, &format!("{base}/a/skip?sequence=1")).await;
+    assert_eq!(expect_problem(refused, 405, "MP7016").await["allow"], "POST");
+}
+
+/// What cannot be taken out is a problem, which names the message that can, if it is known.
+#[tokio::test]
+async fn messages_that_cannot_be_taken_out() {
+    let node = FakeNode::start();
+    let access = Access::new("127.0.0.1:1".parse().expect("an address"), None);
+    let admin = Admin::new(node.handle.clone(), node.ledger(), &lanes(), access);
+    let admin = admin.with_call_patience(Duration::from_millis(100));
+    let address = served(admin.into_service(), ConnectionLimits::default()).await;
+    let view = AddressView { states: Vec::new(), waiting: 1, more: false, first: Some(41), call: None, failure: None };
+    node.world().addresses.insert(greeter("waits"), view.clone());
+    node.world().addresses.insert(greeter("idle"), AddressView { first: None, ..view });
+    let hint = async |path: &str, status: u16, code: &str| {
+        let path = format!("/v1/addresses/com.example.fns/greeter/{path}");
+        let response = request(Method::POST, address, &path).send().await.expect("an answer");
+        assert_eq!(response.status().as_u16(), status, "{path}");
+        let body: Value = response.json().await.expect("JSON");
+        assert_eq!(body["code"], code, "{body}");
+        body["hint"].as_str().expect("a hint").to_owned()
+    };
+    for query in
+        ["", "?", "?sequence", "?sequence=", "?sequence=x", "?sequence=-1", "?sequence=1&sequence=1", "?first=1"]
+    {
+        assert_eq!(hint(&format!("waits/skip{query}"), 400, "MP7020").await, "first in line is `sequence=41`");
+    }
+    assert_eq!(hint("idle/dead-letter", 400, "MP7020").await, "no message waits at this address");
+    assert!(hint("elsewhere/skip", 400, "MP7020").await.starts_with("see `first` of the address"));
+    assert!(node.world().operated.is_empty());
+
+    node.world().answer = Some(Answer::NotFirst);
+    assert_eq!(hint("waits/skip?sequence=40", 409, "MP7018").await, "first in line is `sequence=41`");
+    node.world().answer = Some(Answer::NoRoute);
+    assert!(hint("waits/dead-letter?sequence=41", 409, "MP7019").await.starts_with("add `deadLetter`"));
+    node.world().answer = Some(Answer::Stopping);
+    hint("waits/skip?sequence=41", 503, "MP7015").await;
+    node.world().hold = true;
+    hint("waits/skip?sequence=41", 504, "MP7021").await;
 }
 
 /// Paths and methods that there are not, and addresses that cannot be read, are told so.

@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use millpond_protocol::TypeName;
+use url::Url;
 
 /// A Stateful Functions runtime in one binary.
 ///
@@ -26,6 +28,9 @@ pub enum Command {
     Run(RunArgs),
     /// Check module files and say what is wrong with them
     Check(CheckArgs),
+    /// Look at one address of a running node, or do something about the message that holds it up
+    #[command(subcommand)]
+    Address(AddressCommand),
     /// Explain an error code, or list all of them
     Explain(ExplainArgs),
     /// Check every module file below a folder, each on its own
@@ -120,6 +125,86 @@ pub struct CheckModulesArgs {
     /// Print the findings of each file to standard error
     #[arg(long)]
     pub findings: bool,
+}
+
+/// `millpond address`
+#[derive(Debug, Subcommand)]
+pub enum AddressCommand {
+    /// Print what an address holds, as JSON: its state, what waits, what fails
+    Show {
+        /// Which address.
+        #[command(flatten)]
+        address: AddressArgs,
+        /// Which node.
+        #[command(flatten)]
+        node: NodeArgs,
+    },
+    /// Try a parked address now
+    Resume {
+        /// Which address.
+        #[command(flatten)]
+        address: AddressArgs,
+        /// Which node.
+        #[command(flatten)]
+        node: NodeArgs,
+    },
+    /// Drop the message that is first in line
+    Skip(TakeOutArgs),
+    /// Make the message that is first in line a dead letter
+    DeadLetter(TakeOutArgs),
+}
+
+/// `millpond address skip` and `dead-letter`
+#[derive(Debug, Args)]
+pub struct TakeOutArgs {
+    /// Which address.
+    #[command(flatten)]
+    pub address: AddressArgs,
+
+    /// Number of the message, `first` in what `show` prints; no other message is touched
+    #[arg(long, value_name = "N")]
+    pub sequence: u64,
+
+    /// Which node.
+    #[command(flatten)]
+    pub node: NodeArgs,
+}
+
+/// One address.
+#[derive(Debug, Args)]
+pub struct AddressArgs {
+    /// Function type, `<namespace>/<name>`
+    #[arg(value_name = "FUNCTION", value_parser = function_type)]
+    pub function: TypeName,
+
+    /// Id of the instance
+    #[arg(value_name = "ID")]
+    pub id: String,
+}
+
+/// A running node.
+#[derive(Debug, Args)]
+pub struct NodeArgs {
+    /// Address or URL of the node's admin API
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8099", value_parser = admin_url)]
+    pub admin: Url,
+
+    /// File with the token of the admin API, if the node has one
+    #[arg(long, value_name = "FILE")]
+    pub admin_token_file: Option<PathBuf>,
+}
+
+fn function_type(text: &str) -> Result<TypeName, String> {
+    TypeName::parse(text).map_err(|_| "expected `<namespace>/<name>`".to_owned())
+}
+
+fn admin_url(text: &str) -> Result<Url, String> {
+    let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    match Url::parse(&text) {
+        Ok(url) if url.scheme() == "http" => Ok(url),
+        Ok(url) => Err(format!("`{}` is not spoken here, only `http`", url.scheme())),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// `millpond explain`

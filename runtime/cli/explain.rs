@@ -40,9 +40,9 @@ mod tests {
     /// MP7003: an unknown code is an error with the nearest ones, not an empty page.
     #[test]
     fn unknown_code() {
-        let run = millpond(&["explain", "MP0058"]);
+        let run = millpond(&["explain", "MP0099"]);
         assert_eq!(run.exit, 1);
-        assert!(run.err.starts_with("error[MP7003]: there is no error code `MP0058`\nhint: did you mean `MP00"));
+        assert!(run.err.starts_with("error[MP7003]: there is no error code `MP0099`\nhint: did you mean `MP00"));
         let far = millpond(&["explain", "nothing of the kind"]);
         assert_eq!(
             far.err,

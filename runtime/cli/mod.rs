@@ -1,10 +1,11 @@
-//! The command line: `millpond run`, `check`, `explain`.
+//! The command line: `millpond run`, `check`, `address`, `explain`.
 //!
 //! In: the arguments of the process. Out: an exit code, text on standard output (what was asked for) and on standard error
 //! (everything else). Exit codes: 0 done, 1 the input has a problem, 2 wrong usage, 3 the environment failed, 101 a defect of ours.
 //!
 //! Each subcommand is a file. They write to a [`Console`], so that tests see what a user would.
 
+pub mod address;
 mod args;
 pub mod check;
 mod check_modules;
@@ -63,6 +64,7 @@ pub fn execute(cli: Cli, console: &mut Console<'_>) -> Exit {
         args::Command::Run(args) => run::execute(args, console),
         args::Command::Check(args) => check::execute(&args, console),
         args::Command::CheckModules(args) => check_modules::execute(&args, console),
+        args::Command::Address(command) => address::execute(&command, console),
         args::Command::Explain(args) => explain::execute(&args, console),
     }
 }

@@ -100,13 +100,18 @@ fn admin_problems(admin: SocketAddr, token_file: Option<&Path>) -> Vec<Diagnosti
         let hint = "add `--admin-token-file FILE`, or listen on loopback with `--admin 127.0.0.1:8099`";
         return vec![Diagnostic::error(errors::MP7002, fact).hint(hint)];
     };
+    read_admin_token(path).err().map(|problem| *problem).into_iter().collect()
+}
+
+/// The token of a file, without the white space around it.
+pub(super) fn read_admin_token(path: &Path) -> Result<String, Box<Diagnostic>> {
     let finding = |fact: String| Diagnostic::error(errors::MP7004, fact);
     let problem = match std::fs::read_to_string(path) {
         Err(error) => finding(format!("admin token file `{}` cannot be read", path.display())).caused_by(error),
         Ok(token) if token.trim().is_empty() => finding(format!("admin token file `{}` is empty", path.display())),
-        Ok(_) => return Vec::new(),
+        Ok(token) => return Ok(token.trim().to_owned()),
     };
-    vec![problem.hint("write a long random text into it: `openssl rand -hex 32 > FILE`")]
+    Err(Box::new(problem.hint("write a long random text into it: `openssl rand -hex 32 > FILE`")))
 }
 
 /// Whether a listener of the module would take the port of the admin API.

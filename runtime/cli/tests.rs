@@ -42,6 +42,7 @@ fn usage() {
         (&[], 2),
         (&["walk"], 2),
         (&["check"], 2),
+        (&["address", "skip", "a/b", "c"], 2),
         (&["run", "module.yaml"], 2),
         (&["run", "module.yaml", "--data-dir", "d", "--listen", "0.0.0.0:80"], 2),
         (&["run", "module.yaml", "--data-dir", "d", "--admin", "8090"], 2),
@@ -61,6 +62,9 @@ fn help() {
         ("check", &["check", "--help"]),
         ("explain", &["explain", "--help"]),
         ("check-modules", &["check-modules", "--help"]),
+        ("address", &["address", "--help"]),
+        ("address-show", &["address", "show", "--help"]),
+        ("address-skip", &["address", "skip", "--help"]),
     ] {
         insta::with_settings!({
             prepend_module_to_snapshot => false,

@@ -3,24 +3,29 @@
 //! In: the components of all files. Out: findings. Upstream finds a target without an endpoint when the first message
 //! arrives, and then restarts for ever; we refuse to start.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 use std::hash::Hash;
 
 use millpond_protocol::TypeName;
 
 use super::component::Components;
+use super::dead_letter::DeadLetterTarget;
 use super::diagnostic::{Diagnostic, Report};
 use super::invalid_records::InvalidRecords;
 use super::model::{Egress, Endpoint, Ingress};
+use super::playground::PlaygroundEgress;
 use super::source::Place;
 use crate::errors::{self, near_miss};
 
-/// Endpoints that a message lists.
+/// Endpoints, egresses or topics that a message lists.
 const LISTED_MAX: usize = 10;
 
 /// Targets without endpoint that are reported: each is compared with every endpoint to find the one that was meant.
 const UNSERVED_MAX: usize = 50;
+
+/// Endpoints with dead letters to nowhere that are reported, for the same reason.
+const DEAD_LETTERS_MAX: usize = 50;
 
 /// Checks everything.
 pub(crate) fn check(components: &Components, report: &mut Report) {
@@ -31,6 +36,7 @@ pub(crate) fn check(components: &Components, report: &mut Report) {
     let egress_ids: Vec<_> = components.egresses.iter().map(|egress| (egress.id(), egress.place())).collect();
     unique(egress_ids.iter().map(|(id, place)| (id, *place)), "egress", report);
     ports(components, report);
+    dead_letters(components, report);
 
     if components.ingresses.is_empty() && !components.lost_ingress {
         let finding = Diagnostic::error(errors::MP0080, "application has no ingress");
@@ -86,6 +92,66 @@ fn ports(components: &Components, report: &mut Report) {
             .related(first.clone(), "this ingress listens on it");
         report.add(finding.hint("give one of them another `port`"));
     }
+}
+
+/// Dead letters need an egress that is there, and a topic that it has. Kafka and Kinesis make topics of their own.
+fn dead_letters(components: &Components, report: &mut Report) {
+    let egresses: HashMap<TypeName, &Egress> = components.egresses.iter().map(|egress| (egress.id(), egress)).collect();
+    let topics: HashSet<&String> = components.egresses.iter().filter_map(topics_of).flatten().collect();
+    let targets = components.endpoints.iter().filter_map(|endpoint| endpoint.dead_letters.as_ref());
+    let findings = targets.filter_map(|target| match egresses.get(&target.egress) {
+        None if components.lost_egress => None,
+        None => Some(unknown_egress(target, &components.egresses)),
+        Some(Egress::Playground(playground)) if !topics.contains(&target.topic) => {
+            Some(unknown_topic(target, playground))
+        }
+        Some(_) => None,
+    });
+    for finding in findings.take(DEAD_LETTERS_MAX) {
+        report.add(finding);
+    }
+}
+
+/// The topics that an egress lists: only the playground's does, and an application has one of those.
+fn topics_of(egress: &Egress) -> Option<&Vec<String>> {
+    match egress {
+        Egress::Playground(playground) => Some(&playground.topics),
+        Egress::Kafka(_) | Egress::Kinesis(_) => None,
+    }
+}
+
+fn unknown_egress(target: &DeadLetterTarget, egresses: &[Egress]) -> Diagnostic {
+    let ids: Vec<String> = egresses.iter().map(|egress| egress.id().to_string()).collect();
+    let hint = match near_miss(&target.egress.to_string(), ids.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "declare it, or name one that is declared".to_owned(),
+    };
+    Diagnostic::error(errors::MP0058, format!("egress `{}` is not declared", target.egress))
+        .at(target.egress_place.clone(), "dead letters are to go there")
+        .note(format!("declared egresses: {}", listed(&ids)))
+        .hint(hint)
+}
+
+fn unknown_topic(target: &DeadLetterTarget, egress: &PlaygroundEgress) -> Diagnostic {
+    let hint = match near_miss(&target.topic, egress.topics.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("add `{}` to the `topics` of the egress", target.topic),
+    };
+    Diagnostic::error(errors::MP0059, format!("egress `{}` has no topic `{}`", target.egress, target.topic))
+        .at(target.topic_place.clone(), "dead letters are to go there")
+        .related(egress.place.clone(), format!("its topics: {}", listed(&egress.topics)))
+        .hint(hint)
+}
+
+/// Names, as many as a message can bear.
+fn listed(names: &[String]) -> String {
+    let mut listed: Vec<String> = names.iter().take(LISTED_MAX).map(|name| format!("`{name}`")).collect();
+    match names.len() {
+        0 => return "none".to_owned(),
+        many if many > LISTED_MAX => listed.push(format!("{} more", many - LISTED_MAX)),
+        _ => {}
+    }
+    listed.join(", ")
 }
 
 /// Every target that a module names must be served.

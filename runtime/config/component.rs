@@ -23,6 +23,8 @@ pub(crate) struct Components {
     pub(crate) lost_endpoint: bool,
     /// An ingress was declared and could not be read.
     pub(crate) lost_ingress: bool,
+    /// An egress was declared and could not be read.
+    pub(crate) lost_egress: bool,
 }
 
 impl Components {
@@ -30,6 +32,7 @@ impl Components {
     pub(crate) fn lost_something(&mut self) {
         self.lost_endpoint = true;
         self.lost_ingress = true;
+        self.lost_egress = true;
     }
 }
 
@@ -145,6 +148,7 @@ pub(crate) fn read_component(
     if result.is_err() {
         found.lost_endpoint |= name.contains(".endpoints.");
         found.lost_ingress |= name.ends_with("/ingress");
+        found.lost_egress |= name.ends_with("/egress");
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 //! that, and also `Z`, `+HH:MM`, and one to nine digits of fraction or none.
 
 /// Milliseconds since 1970-01-01T00:00Z, if the text is a date.
-pub(crate) fn parse(text: &str) -> Option<i64> {
+pub fn parse(text: &str) -> Option<i64> {
     let mut parts = text.split(' ');
     let (day, time, zone) = (parts.next()?, parts.next()?, parts.next()?);
     if parts.next().is_some() {

@@ -85,6 +85,9 @@ fn endpoint(endpoint: &Endpoint) -> String {
     }
     let policy = FailurePolicy::WORDS.iter().find(|(_, policy)| *policy == endpoint.failure_policy);
     block.line("failure policy", policy.map_or("", |(word, _)| word));
+    if let Some(target) = &endpoint.dead_letters {
+        block.line("dead letters", format!("topic {:?} of egress {}", target.topic, target.egress));
+    }
     block.0
 }
 

@@ -5,6 +5,7 @@
 
 use std::num::NonZeroU32;
 
+use super::dead_letter;
 use super::diagnostic::{Diagnostic, Reported};
 use super::fields::{Context, Fields};
 use super::model::{Endpoint, FailurePolicy, FunctionPattern, MAX_NUM_BATCH_REQUESTS_DEFAULT};
@@ -34,6 +35,7 @@ pub(crate) fn read_v1(spec: &Node, place: Place, cx: &mut Context<'_>) -> Result
     let transport = transport::read_okhttp(timeouts, cx).map(Transport::OkHttp);
     fields.without_effect("transport", "kind `io.statefun.endpoints.v2/http` reads it", cx);
     let failure_policy = failure_policy(&mut fields, cx);
+    let dead_letters = dead_letter::read(&mut fields, failure_policy.unwrap_or_default(), cx);
     fields.finish(cx);
     Ok(Endpoint {
         functions: functions?,
@@ -41,6 +43,7 @@ pub(crate) fn read_v1(spec: &Node, place: Place, cx: &mut Context<'_>) -> Result
         max_num_batch_requests: batch?,
         transport: transport?,
         failure_policy: failure_policy?,
+        dead_letters: dead_letters?,
         place,
     })
 }
@@ -68,6 +71,7 @@ pub(crate) fn read_v2(spec: &Node, place: Place, cx: &mut Context<'_>) -> Result
     };
     fields.without_effect("timeouts", "in this kind, timeouts stand in `transport`", cx);
     let failure_policy = failure_policy(&mut fields, cx);
+    let dead_letters = dead_letter::read(&mut fields, failure_policy.unwrap_or_default(), cx);
     fields.finish(cx);
     let endpoint = Endpoint {
         functions: functions?,
@@ -75,6 +79,7 @@ pub(crate) fn read_v2(spec: &Node, place: Place, cx: &mut Context<'_>) -> Result
         max_num_batch_requests: batch?,
         transport: transport?,
         failure_policy: failure_policy?,
+        dead_letters: dead_letters?,
         place,
     };
     warn_about_plain_tls(&endpoint, cx);

@@ -180,6 +180,15 @@ fn shapes_that_hurt() {
             ),
         ),
         ("targets without endpoint", format!("{kafka}{topics}")),
+        (
+            "dead letters to topics that are not there",
+            format!(
+                "kind: io.statefun.playground.v1/egress\nspec:\n  topics: [{}]\n{}",
+                (0..n).map(|i| format!("t{i},")).collect::<String>(),
+                endpoints
+                    .replace("http://f}", "http://f, deadLetter: {egress: io.statefun.playground/egress, topic: u}}")
+            ),
+        ),
     ] {
         let start = Instant::now();
         read(&text);

@@ -96,8 +96,7 @@ fn read_one(path: &Path, report: &mut Report) -> Option<Arc<Source>> {
         report.add(Diagnostic::error(errors::MP0005, format!("module file `{name}` is larger than 1 MiB")));
         return None;
     }
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-    match std::str::from_utf8(bytes) {
+    match std::str::from_utf8(&bytes) {
         Ok(text) => Some(Source::new(name, text)),
         Err(error) => {
             let at = error.valid_up_to();

@@ -10,7 +10,9 @@
 mod application;
 mod aws;
 mod component;
-mod date;
+#[doc(hidden)]
+pub mod date;
+mod dead_letter;
 mod describe;
 pub mod diagnostic;
 pub mod duration;
@@ -57,6 +59,7 @@ use component::Components;
 use diagnostic::Report;
 use fields::Context;
 use interpolate::Lookup;
+use model::Digest;
 
 /// What the checks need from outside: given as values and functions, so that a test decides them.
 pub struct LoadOptions<'a> {
@@ -144,10 +147,11 @@ fn load_from(
     application::check(&components, &mut report);
     let failed = report.has_errors();
     let files: Vec<String> = sources.iter().map(|source| source.name().to_owned()).collect();
+    let bytes = Digest::of(sources.iter().flat_map(|source| source.bytes()));
     let findings = report.into_findings(&files);
     if failed {
         return Err(findings);
     }
     let Components { endpoints, ingresses, egresses, .. } = components;
-    Ok((Module::new(endpoints, ingresses, egresses), findings))
+    Ok((Module::new(endpoints, ingresses, egresses, bytes), findings))
 }

@@ -10,6 +10,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 use millpond_protocol::TypeName;
 
 pub use super::aws::{AwsCredentials, AwsRegion};
+pub use super::dead_letter::DeadLetterTarget;
 use super::diagnostic::Diagnostic;
 pub use super::invalid_records::{InvalidRecords, LogLevel};
 pub use super::kafka_egress::{DeliverySemantic, KafkaEgress};
@@ -32,10 +33,10 @@ pub struct Module {
     exact: BTreeMap<TypeName, usize>,
     namespaces: BTreeMap<String, usize>,
     digest: Digest,
+    bytes_digest: Digest,
 }
 
-/// SHA-256 of what a module means: the same for any order of documents and files, any layout, any comments. Passwords and
-/// keys are left out, so that the digest may be shown and stored.
+/// A SHA-256, shown in hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest(pub [u8; 32]);
 
@@ -54,6 +55,9 @@ pub struct Endpoint {
     /// Field `failurePolicy` (ours): what happens to an invocation that the function rejects for good. Default `park`,
     /// because nothing is lost by it.
     pub failure_policy: FailurePolicy,
+    /// Field `deadLetter` (ours), `{egress: <namespace>/<name>, topic: <topic>}`: where dead letters go, by policy or by an
+    /// operator's decision. No default; required by `failurePolicy: dead-letter`, and allowed with every policy.
+    pub dead_letters: Option<DeadLetterTarget>,
     /// Where the component is declared.
     pub place: Place,
 }
@@ -77,9 +81,9 @@ pub enum FailurePolicy {
     /// `park`: it stays at the head of its address until the function takes it or an operator decides.
     #[default]
     Park,
-    /// `drop`: it is counted and forgotten.
+    /// `drop`: it is logged, counted and forgotten.
     Drop,
-    /// `dead-letter`: it goes to the dead-letter route.
+    /// `dead-letter`: it goes to the egress and topic of `deadLetter`, with all that is known of why.
     DeadLetter,
 }
 
@@ -113,7 +117,12 @@ pub enum Egress {
 
 impl Module {
     /// A module of checked components; patterns and ids are unique, which the checks before have made sure of.
-    pub(crate) fn new(endpoints: Vec<Endpoint>, ingresses: Vec<Ingress>, egresses: Vec<Egress>) -> Module {
+    pub(crate) fn new(
+        endpoints: Vec<Endpoint>,
+        ingresses: Vec<Ingress>,
+        egresses: Vec<Egress>,
+        bytes_digest: Digest,
+    ) -> Module {
         let mut exact = BTreeMap::new();
         let mut namespaces = BTreeMap::new();
         for (at, endpoint) in endpoints.iter().enumerate() {
@@ -122,8 +131,9 @@ impl Module {
                 FunctionPattern::Namespace(namespace) => _ = namespaces.insert(namespace.clone(), at),
             }
         }
-        let mut module = Module { endpoints, ingresses, egresses, exact, namespaces, digest: Digest([0; 32]) };
-        module.digest = Digest::of(&module.describe());
+        let digest = Digest([0; 32]);
+        let mut module = Module { endpoints, ingresses, egresses, exact, namespaces, digest, bytes_digest };
+        module.digest = Digest::of([module.describe().as_bytes()]);
         module
     }
 
@@ -154,9 +164,16 @@ impl Module {
         self.egresses.iter().find(|egress| egress.id() == *id)
     }
 
-    /// Identifies what the module means.
+    /// Identifies what the module means: the same for any order of documents and files, any layout, any comments.
+    /// Passwords and keys are left out, so that it may be shown and stored.
     pub fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// Identifies the files of the module: their bytes as they were read, one file behind the other in the order in which
+    /// they were read, so that `cat FILES | sha256sum` says the same.
+    pub fn bytes_digest(&self) -> Digest {
+        self.bytes_digest
     }
 
     /// What is declared and checked, and cannot run in this version: errors for `run`.
@@ -257,9 +274,12 @@ impl fmt::Display for FunctionPattern {
 }
 
 impl Digest {
-    fn of(text: &str) -> Digest {
+    /// The digest of pieces, one behind the other.
+    pub(crate) fn of<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> Digest {
         use sha2::Digest as _;
-        Digest(sha2::Sha256::digest(text.as_bytes()).into())
+        let mut hash = sha2::Sha256::new();
+        pieces.into_iter().for_each(|piece| hash.update(piece));
+        Digest(hash.finalize().into())
     }
 }
 

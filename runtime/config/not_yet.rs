@@ -4,7 +4,7 @@
 //! stage that runs it arrives.
 
 use super::diagnostic::Diagnostic;
-use super::model::{Egress, Endpoint, FailurePolicy, Ingress, Module, Transport};
+use super::model::{Egress, Endpoint, Ingress, Module, Transport};
 use super::source::Place;
 use crate::errors;
 
@@ -16,7 +16,7 @@ pub(crate) fn find(module: &Module) -> Vec<Diagnostic> {
             let transport = finding("transport `io.statefun.transports.v1/okhttp`", &endpoint.place);
             findings.push(transport.hint(OTHER_TRANSPORT));
         }
-        findings.extend(endpoint_features(endpoint).map(|what| finding(&what, &endpoint.place)));
+        findings.extend(endpoint_url(endpoint).map(|what| finding(what, &endpoint.place)));
     }
     for ingress in module.ingresses() {
         if !matches!(ingress, Ingress::Playground(_)) {
@@ -39,18 +39,12 @@ fn finding(what: &str, place: &Place) -> Diagnostic {
     Diagnostic::error(errors::MP0090, format!("{what} is not there yet")).at(place.clone(), "declared here")
 }
 
-fn endpoint_features(endpoint: &Endpoint) -> impl Iterator<Item = String> {
-    let url = if endpoint.url.is_https() {
-        Some("calling `https` endpoints".to_owned())
+fn endpoint_url(endpoint: &Endpoint) -> Option<&'static str> {
+    if endpoint.url.is_https() {
+        Some("calling `https` endpoints")
     } else if endpoint.url.is_unix() {
-        Some("calling endpoints over Unix domain sockets".to_owned())
+        Some("calling endpoints over Unix domain sockets")
     } else {
         None
-    };
-    let policy = match endpoint.failure_policy {
-        FailurePolicy::Park => None,
-        FailurePolicy::Drop => Some("`failurePolicy: drop`".to_owned()),
-        FailurePolicy::DeadLetter => Some("`failurePolicy: dead-letter`".to_owned()),
-    };
-    [url, policy].into_iter().flatten()
+    }
 }

@@ -10,9 +10,14 @@ use std::sync::Arc;
 /// The text of one file and the name to show for it.
 pub struct Source {
     name: String,
+    /// The file begins with a byte order mark, which is not text.
+    marked: bool,
     text: String,
     line_starts: Vec<usize>,
 }
+
+/// The byte order mark in UTF-8.
+const MARK: &str = "\u{feff}";
 
 /// A range of bytes in a [`Source`]. Cloning one is a reference count.
 #[derive(Clone)]
@@ -22,13 +27,17 @@ pub struct Place {
 }
 
 impl Source {
-    /// A source from a name as the user wrote it and the text of the file.
+    /// A source from a name as the user wrote it and the text of the file; a byte order mark does not belong to the text.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Arc<Source> {
-        let text = text.into();
+        let mut text = text.into();
+        let marked = text.starts_with(MARK);
+        if marked {
+            text.drain(..MARK.len());
+        }
         let line_starts = std::iter::once(0)
             .chain(text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at + 1))
             .collect();
-        Arc::new(Source { name: name.into(), text, line_starts })
+        Arc::new(Source { name: name.into(), marked, text, line_starts })
     }
 
     /// The name to show.
@@ -39,6 +48,12 @@ impl Source {
     /// The whole text.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The bytes of the file as they were read, in pieces.
+    pub fn bytes(&self) -> [&[u8]; 2] {
+        let mark = if self.marked { MARK } else { "" };
+        [mark.as_bytes(), self.text.as_bytes()]
     }
 
     /// The number of the line that holds a byte, counted from 0.

@@ -142,6 +142,22 @@ fn digest_is_of_the_meaning() {
     assert_ne!(first, digest(&[&endpoint, &INGRESS.replace("8090", "8091"), &egress]), "ports");
 }
 
+/// The other digest says which files these were, byte for byte: what `cat FILES | sha256sum` says.
+#[test]
+fn bytes_digest_is_of_the_files() {
+    let digest = |texts: &[&str]| module(texts, &options()).expect("a module").bytes_digest().to_string();
+    let endpoint = endpoint("a/*", "");
+    let both = digest(&[&format!("{endpoint}---\n"), INGRESS]);
+    assert_eq!(both, "f9d107f909054f3d16a2552f5dbac1ccc35066a7c2f8e8b6051ac1b96d77206f");
+    assert_eq!(both, digest(&[&[&endpoint, INGRESS].join("---\n")]), "one file behind the other");
+    assert_ne!(both, digest(&[INGRESS, &format!("{endpoint}---\n")]), "order");
+    assert_ne!(
+        both,
+        digest(&[&format!("{endpoint}---\n"), &format!("\u{feff}{INGRESS}")]),
+        "a byte order mark is read too"
+    );
+}
+
 /// `run` refuses what `check` only mentions: files for TLS that are not there. `/there` is there in these tests.
 #[test]
 fn missing_certificates_stop_a_run() {
@@ -179,11 +195,16 @@ fn variables_are_values() {
 fn one_mistake_is_one_finding() {
     let kafka = "kind: io.statefun.kafka.v1/ingress\nspec:\n  id: a/in\n  address: b:1\n  consumerGroupId: g\n  topics: \
                  [{topic: t, valueType: a/b, targets: [x/y]}]\n";
+    let dead_letters = |egress: &str| {
+        endpoint("x/*", &format!("  failurePolicy: dead-letter\n  deadLetter: {{egress: {egress}, topic: t}}\n"))
+    };
     for (text, expected) in [
         ([&endpoint("x", ""), kafka].join("---\n"), "MP0035"),
         ([&endpoint("x/*", ""), "kind: io.statefun.kafka.v1/ingress\nspec: []\n"].join("---\n"), "MP0031"),
         ([kafka, "kind: io.statefun.endpoints.v4/http\nspec: {}\n"].join("---\n"), "MP0021"),
         ([kafka, "kind: [\n"].join("---\n"), "MP0010"),
+        ([&dead_letters("a/out"), INGRESS, "kind: io.statefun.kafka.v1/egress\nspec: []\n"].join("---\n"), "MP0031"),
+        ([&dead_letters("out"), INGRESS].join("---\n"), "MP0035"),
     ] {
         assert_eq!(codes(module(&[&text], &options())), [expected], "{text}");
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use axum::Router;
 use bytes::Bytes;
 use millpond_engine::{
-    AddressView, Answer, Checkpoint, EndpointConfig, Event, FunctionPattern, LaneId, LaneName, Load, Loaded, Metrics,
-    Restored, StateSpec,
+    AddressView, Answer, Checkpoint, EndpointConfig, Event, FunctionPattern, LaneId, LaneName, Load, Loaded,
+    LoadedAddress, Metrics, Operation, Restored, StateSpec,
 };
 use millpond_protocol::{Address, TypeName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -34,14 +34,14 @@ pub(crate) struct World {
     pub(crate) hold: bool,
     /// Drop the way to answer, as an engine that dies does.
     pub(crate) drop_answers: bool,
-    /// Answer every event so.
+    /// Answer every event and every operation so.
     pub(crate) answer: Option<Answer>,
     /// Addresses in memory.
     pub(crate) addresses: BTreeMap<Address, AddressView>,
     /// Addresses in the ledger.
     pub(crate) stored: BTreeMap<Address, Loaded>,
-    /// Addresses to be tried now.
-    pub(crate) resumed: Vec<Address>,
+    /// What was to be done about addresses.
+    pub(crate) operated: Vec<(Address, Operation)>,
     /// What `Metrics` says.
     pub(crate) metrics: Metrics,
     /// Removals asked for.
@@ -154,7 +154,10 @@ impl World {
             }
             Request::Inspect { address, reply } => drop(reply.send(self.addresses.get(&address).cloned())),
             Request::Metrics { reply } => drop(reply.send(self.metrics.clone())),
-            Request::Resume { address } => self.resumed.push(address),
+            Request::Operate { address, operation, reply } => {
+                self.operated.push((address, operation));
+                self.give(reply, self.answer.unwrap_or(Answer::Durable));
+            }
         }
     }
 
@@ -183,13 +186,17 @@ impl Ledger for FakeLedger {
         if world.broken {
             return Err(LedgerError::Corrupt("broken for a test".to_owned()));
         }
-        let Load::Address(address) = load else { panic!("only addresses are read") };
-        let nothing = || Loaded::Address {
-            address: address.clone(),
-            states: Vec::new(),
-            pending: Vec::new(),
-            listed: false,
-            accessed: None,
+        let Load::Address { address, .. } = load else { panic!("only addresses are read") };
+        let nothing = || {
+            Loaded::Address(LoadedAddress {
+                address: address.clone(),
+                states: Vec::new(),
+                pending: Vec::new(),
+                more: false,
+                failure: None,
+                listed: false,
+                accessed: None,
+            })
         };
         Ok(world.stored.get(address).cloned().unwrap_or_else(nothing))
     }
@@ -232,7 +239,13 @@ pub(crate) fn lanes() -> Vec<LaneName> {
 }
 
 pub(crate) fn endpoints() -> Vec<EndpointConfig> {
-    let config = |functions| EndpointConfig { functions, max_num_batch_requests: None, call_ms: 1000 };
+    let config = |functions| EndpointConfig {
+        functions,
+        max_num_batch_requests: None,
+        call_ms: 1000,
+        failure_policy: millpond_engine::FailurePolicy::Park,
+        dead_letters: None,
+    };
     vec![
         config(FunctionPattern::Exact(TypeName::new("com.example.fns", "greeter"))),
         config(FunctionPattern::Namespace("com.example.audit".to_owned())),

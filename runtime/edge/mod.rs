@@ -1,7 +1,8 @@
 //! What the HTTP edges (ingress, egress reader, admin) share.
 //!
-//! What comes in: connections. What goes out: answers, each error in one shape ([`Problem`]). Who owns the state: nobody
-//! keeps any beyond a connection. All that a client can make grow (connections, headers, bodies, time) has a limit here.
+//! What comes in: connections. What goes out: answers, each error in one shape ([`Problem`]), moments and values as people
+//! read them. Who owns the state: nobody keeps any beyond a connection. All that a client can make grow (connections,
+//! headers, bodies, time) has a limit here.
 
 mod body;
 mod connection;
@@ -12,6 +13,10 @@ mod problem;
 mod serve;
 #[cfg(test)]
 mod tests;
+#[doc(hidden)]
+pub mod time;
+#[doc(hidden)]
+pub mod value;
 
 pub use body::{BodyBudget, BodyError, BodyLimits, Granted};
 pub use path::{InvalidEscape, decode};
@@ -19,3 +24,5 @@ pub use problem::Problem;
 pub use serve::{ConnectionLimits, listen, serve};
 
 pub(crate) use body::{announces_too_much, discard, read};
+pub(crate) use time::rfc3339;
+pub(crate) use value::{Shown, shown, text};

@@ -89,7 +89,7 @@ impl Follower {
 
 /// Writes records as events. A line end of any kind within a payload starts a new `data:` line, so a reader sees it as
 /// a line feed; the JSON form keeps it exactly.
-fn events(records: &[Record]) -> Bytes {
+pub fn events(records: &[Record]) -> Bytes {
     let payloads: usize = records.iter().map(|(_, payload)| payload.len() + 48).sum();
     let mut out = BytesMut::with_capacity(payloads);
     for (sequence, payload) in records {

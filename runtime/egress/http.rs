@@ -250,7 +250,7 @@ async fn peek(topic: &Topic) -> Result<Response, Problem> {
 async fn durable(receipt: oneshot::Receiver<Answer>) -> Result<(), Problem> {
     match receipt.await {
         Ok(Answer::Durable | Answer::Repeated) => Ok(()),
-        Ok(Answer::Stopping | Answer::KeyReused) => Err(gone()),
+        Ok(_) => Err(gone()),
         Err(_) => Err(gone()),
     }
 }

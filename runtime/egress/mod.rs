@@ -1,14 +1,20 @@
 //! Egresses: they give out what the ledger has confirmed, and nothing else.
 //!
-//! [`EgressTable`] finds the lane of a record that a function sent, [`HttpEgress`] lets people read lanes over HTTP.
+//! [`EgressTable`] finds the lane of a record that a function sent, [`DeadLetterRecord`] writes messages that no function
+//! took, [`HttpEgress`] lets people read lanes over HTTP.
 
-mod follow;
+mod dead_letter;
+#[doc(hidden)]
+pub mod follow;
 mod http;
 mod page;
-mod query;
+#[doc(hidden)]
+pub mod query;
 mod route;
 mod topic;
 
+pub use dead_letter::DeadLetterRecord;
+pub(crate) use dead_letter::decided_by;
 pub use http::{EgressLimits, HttpEgress};
 pub use route::{Egress, EgressTable, PLAYGROUND_EGRESS};
 

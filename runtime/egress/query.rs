@@ -11,22 +11,22 @@ use crate::errors::near_miss;
 
 /// The query of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Query {
+pub struct Query {
     /// `after`: read behind this sequence number, without taking.
-    pub(super) after: Option<u64>,
+    pub after: Option<u64>,
     /// `limit`: so many records at most.
-    pub(super) limit: Option<usize>,
+    pub limit: Option<usize>,
     /// `wait_ms`: wait so long for the first record.
-    pub(super) wait: Option<Duration>,
+    pub wait: Option<Duration>,
     /// `upto`: free up to and including this sequence number.
-    pub(super) upto: Option<u64>,
+    pub upto: Option<u64>,
 }
 
 const PARAMETERS: [&str; 4] = ["after", "limit", "upto", "wait_ms"];
 
 impl Query {
     /// Reads a query; the error says what is wrong with it.
-    pub(super) fn parse(query: &str, limits: &EgressLimits) -> Result<Query, String> {
+    pub fn parse(query: &str, limits: &EgressLimits) -> Result<Query, String> {
         let mut numbers = BTreeMap::new();
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
             if let Some(known) = PARAMETERS.iter().find(|known| **known == name) {

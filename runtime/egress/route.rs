@@ -76,6 +76,12 @@ impl EgressTable {
         &self.lanes
     }
 
+    /// The lane of a topic, where records go that no function sent.
+    pub fn lane(&self, egress: &TypeName, topic: &str) -> Option<LaneId> {
+        let Route::Playground(topics) = self.egresses.get(egress)?;
+        topics.get(topic).copied()
+    }
+
     /// Finds the lane of a record.
     ///
     /// # Errors
@@ -193,6 +199,8 @@ fn text(value: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use millpond_engine::LaneId;
+    use millpond_protocol::TypeName;
     use millpond_protocol::response::{EgressMessage, TypedValue};
     use proptest::prelude::*;
 
@@ -233,6 +241,10 @@ mod tests {
         let names: Vec<String> = table.lanes().iter().map(|lane| format!("{} {}", lane.egress, lane.part)).collect();
         let egress = "io.statefun.playground/egress";
         assert_eq!(names, ["", "b", "greetings", "ü/🦆"].map(|topic| format!("{egress} {topic}")));
+        let playground = TypeName::new("io.statefun.playground", "egress");
+        assert_eq!(table.lane(&playground, "greetings"), Some(LaneId(2)));
+        assert_eq!(table.lane(&playground, "other"), None);
+        assert_eq!(table.lane(&TypeName::new("a", "b"), "greetings"), None);
         assert!(EgressTable::new(&[]).lanes().is_empty());
     }
 

@@ -23,7 +23,7 @@ pub(super) struct Topic {
 }
 
 /// A record and its sequence number.
-pub(super) type Record = (u64, Bytes);
+pub type Record = (u64, Bytes);
 
 /// A read that failed.
 #[derive(Debug, thiserror::Error)]

@@ -3,16 +3,17 @@
 //! Every rule is checked before the first effect. Then, as upstream orders it: messages to functions, delayed messages and
 //! cancellations, records for egresses, state. All of it lands in the same delta as the end of the invocations that caused it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use millpond_protocol::Address;
+use millpond_protocol::{Address, TypeName};
 
 use crate::cell::{Cell, Phase, Slot};
 use crate::engine::Engine;
 use crate::function::Function;
 use crate::{
-    CallFailure, CallId, DelayedEffect, DelayedMessage, Effects, FailureKind, Invocation, Limits, Message, Mutation,
-    Notice, Rejection, Reply, Sequence, StateSpec, StateValue, Write,
+    CallFailure, CallId, DelayedEffect, DelayedMessage, Effects, Expiration, FailureKind, Invocation, Limits, Message,
+    Mutation, Notice, Rejection, Reply, StateSpec, StateValue, Write,
 };
 
 impl Engine {
@@ -25,7 +26,7 @@ impl Engine {
                 Err(rejection) => self.call_failed(call, rejected(rejection)),
                 Ok(()) => {
                     if let Some(slot) = self.succeeded(call) {
-                        self.make_runnable(slot);
+                        self.make_runnable_first(slot);
                     }
                 }
             },
@@ -47,6 +48,7 @@ impl Engine {
             Err(rejection) => self.call_failed(call, rejected(rejection)),
             Ok(()) => {
                 if let Some(slot) = self.succeeded(call) {
+                    self.recovered(slot);
                     self.apply(slot, effects);
                 }
             }
@@ -55,16 +57,26 @@ impl Engine {
 
     /// A call was answered as it should be.
     fn succeeded(&mut self, call: CallId) -> Option<Slot> {
+        let id = self.cells[*self.calls.get(&call)?].function;
+        let function = &mut self.functions[id];
+        function.learned = true;
+        let was_in_trouble = function.window.answered();
         let slot = self.end_call(call)?;
-        self.recovered(slot);
-        self.open_gate(slot);
+        if let Some(endpoint) = self.functions[id].endpoint {
+            self.wake_unreachable(endpoint);
+        }
+        if was_in_trouble {
+            self.wake_type(id);
+        }
         Some(slot)
     }
 
     /// Takes a call off the list of those in flight.
     pub(crate) fn end_call(&mut self, call: CallId) -> Option<Slot> {
         let slot = self.calls.remove(&call)?;
-        self.functions[self.cells[slot].function].metrics.in_flight -= 1;
+        let function = self.cells[slot].function;
+        self.functions[function].window.ended();
+        self.offer(function);
         Some(slot)
     }
 
@@ -72,6 +84,7 @@ impl Engine {
         let Some(slot) = self.calls.get(&call) else { return Ok(()) };
         let function = &self.functions[self.cells[*slot].function];
         self.check_delayed(&self.cells[*slot].address.id, effects)?;
+        self.check_targets(effects)?;
         if let Some(record) = effects.egress.iter().find(|record| record.lane.0 as usize >= self.lanes.len()) {
             return Err(Rejection::new(
                 "MP3005",
@@ -79,6 +92,24 @@ impl Engine {
             ));
         }
         effects.mutations.iter().try_for_each(|mutation| check_mutation(function, mutation, &self.config.limits))
+    }
+
+    /// Function types that nobody named before are few.
+    fn check_targets(&self, effects: &Effects) -> Result<(), Rejection> {
+        let delayed = effects.delayed.iter().filter_map(|effect| match effect {
+            DelayedEffect::Send { message, .. } => Some(message),
+            DelayedEffect::Cancel { .. } => None,
+        });
+        let targets = effects.messages.iter().chain(delayed).map(|message| &message.target.function);
+        let new: BTreeSet<&TypeName> = targets.filter(|function| self.functions.find(function).is_none()).collect();
+        let limit = self.config.limits.function_types;
+        match self.functions.len() + new.len() > limit && !new.is_empty() {
+            true => Err(Rejection::new(
+                "MP3015",
+                format!("the answer names {} function types more; {limit} are known, which is the limit", new.len()),
+            )),
+            false => Ok(()),
+        }
     }
 
     /// Takes in the states that the function asks for; the batch is sent again with them.
@@ -92,11 +123,16 @@ impl Engine {
             ));
         }
         let function = &mut self.functions[cell.function];
-        for spec in function.register(specs)? {
+        let specs = function.register(specs)?;
+        let mortal = specs.iter().any(|spec| spec.expiration != Expiration::None);
+        for spec in specs {
             self.delta.write(Write::Spec { function: function.name.clone(), spec }, self.now);
         }
         cell.incomplete_rounds += 1;
         cell.attempts = 0;
+        if mortal {
+            self.expires();
+        }
         Ok(())
     }
 
@@ -123,10 +159,8 @@ impl Engine {
         for mutation in effects.mutations {
             self.mutate(slot, mutation);
         }
-        match self.cells[slot].mailbox.is_empty() {
-            true => self.rest(slot),
-            false => self.make_runnable(slot),
-        }
+        self.go_on(slot);
+        self.run_operations(slot);
     }
 
     fn apply_delayed(&mut self, sender: &Address, effect: DelayedEffect) {
@@ -152,28 +186,33 @@ impl Engine {
 
     /// The invocations of the batch have run.
     fn finish_batch(&mut self, slot: Slot) {
-        self.mark_dirty(slot, 64);
         let cell = &mut self.cells[slot];
         let ran = std::mem::take(&mut cell.batch);
+        // Not runnable by what the batch sends to itself: the end of `apply` decides that.
+        cell.phase = Phase::Runnable;
+        self.finish(slot, ran);
+    }
+
+    /// The first so many invocations are over.
+    pub(crate) fn finish(&mut self, slot: Slot, ran: usize) {
+        self.mark_dirty(slot, 64);
+        let cell = &mut self.cells[slot];
         cell.one_by_one = cell.one_by_one.saturating_sub(ran);
         cell.incomplete_rounds = 0;
         cell.attempts = 0;
-        // Not runnable by what the batch sends to itself: the end of `apply` decides that.
-        cell.phase = Phase::Runnable;
         let mut bytes = 0;
-        for pending in cell.mailbox.drain(..ran) {
-            bytes += pending.bytes();
-            if pending.sealed {
+        for pending in cell.mailbox.take(ran) {
+            bytes += pending.bytes() as u64;
+            if pending.sealed.is_some() {
                 cell.finished.push(pending.sequence);
             }
         }
-        let first = cell.mailbox.front().map_or(Sequence::MAX, |pending| pending.sequence);
-        let brought_back = cell.restored.is_some_and(|end| first >= end);
-        self.pending_bytes -= bytes;
-        self.functions[cell.function].metrics.backlog -= ran as u64;
-        if brought_back {
-            self.brought_back(slot);
-        }
+        let backlog = &mut self.functions[cell.function].backlog;
+        backlog.invocations = backlog.invocations.saturating_sub(ran as u64);
+        backlog.bytes = backlog.bytes.saturating_sub(bytes);
+        self.backlog_bytes = self.backlog_bytes.saturating_sub(bytes);
+        self.recount(slot);
+        self.release(slot);
     }
 
     fn mutate(&mut self, slot: Slot, mutation: Mutation) {
@@ -187,23 +226,24 @@ impl Engine {
             unreachable!("every mutation was checked before the first one is applied")
         };
         let bytes = value.map_or(0, |value| value.len());
+        let mortal = value.is_some() && spec.expiration != Expiration::None;
         let value =
             value.map(|value| StateValue { typename: spec.typename.clone(), value: value.clone(), written: self.now });
         cell.set_state(name, value);
         self.delta.changed(bytes, self.now);
+        if mortal {
+            self.expires();
+        }
     }
 
-    /// The address was answered: its failure is over, and so are those of others at the same endpoint.
-    fn recovered(&mut self, slot: Slot) {
-        let cell = &mut self.cells[slot];
-        if let Some(failure) = cell.failure.take()
-            && failure.parked
-        {
-            let address = cell.address.clone();
-            self.notice(Notice::Recovered { address });
-        }
-        if let Some(endpoint) = self.functions[self.cells[slot].function].endpoint {
-            self.wake_unreachable(endpoint);
+    /// The address was answered: its failure is over.
+    pub(crate) fn recovered(&mut self, slot: Slot) {
+        let Some(failure) = self.end_failure(slot) else { return };
+        let cell = &self.cells[slot];
+        let (address, function) = (cell.address.clone(), cell.function);
+        self.notice(Notice::Recovered { address });
+        if failure.kind == FailureKind::Rejected {
+            self.wake_some(function);
         }
     }
 }

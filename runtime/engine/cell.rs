@@ -4,6 +4,7 @@
 //! since the last checkpoint. An address is in memory while it has something to do, and as long as it is among the recently
 //! used ones; it may leave only when the ledger has everything that is known of it.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use foldhash::fast::FixedState;
 use millpond_protocol::Address;
 
 use crate::function::FunctionId;
-use crate::{AddressView, CallId, CallView, FailureKind, FailureView, Invocation, Millis, Sequence, StateValue};
+use crate::mailbox::Mailbox;
+use crate::{AddressView, CallId, CallView, FailureKind, FailureRecord, FailureView, Millis, Sequence, StateValue};
 
 /// The place of a cell in the table, valid while the cell is in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,8 +27,8 @@ pub(crate) struct Cell {
     pub(crate) phase: Phase,
     /// State values by name; few, so a list.
     pub(crate) states: Vec<State>,
-    /// Everything that has not run, in order; the first `batch` of them are being run.
-    pub(crate) mailbox: VecDeque<Pending>,
+    /// Everything that has not run; the first `batch` of them are being run.
+    pub(crate) mailbox: Mailbox,
     /// Invocations of the batch in flight, or of the failed one that is sent again as it was.
     pub(crate) batch: usize,
     /// Invocations at the head that are sent one by one, because the batch they were in was rejected.
@@ -34,8 +36,14 @@ pub(crate) struct Cell {
     /// Incomplete answers in a row to this batch, since it was parked last.
     pub(crate) incomplete_rounds: u32,
     pub(crate) failure: Option<Failure>,
+    /// The failure it was parked with began, ended or changed since the last seal.
+    pub(crate) failure_dirty: bool,
+    /// It was parked and is given one attempt only before it is parked again.
+    pub(crate) one_attempt: bool,
     /// When the request in flight was made, its retries included.
     pub(crate) began: Millis,
+    /// When it got in line last.
+    pub(crate) in_line_since: Millis,
     /// Attempts of this request that failed.
     pub(crate) attempts: u32,
     /// True when a sealed checkpoint or the ledger lists this address as one with pending invocations.
@@ -46,8 +54,6 @@ pub(crate) struct Cell {
     pub(crate) accessed_dirty: bool,
     /// Sequence numbers that have run, and that a sealed checkpoint holds as pending.
     pub(crate) finished: Vec<Sequence>,
-    /// A start brought it back: what has a lower number than this was pending then, and did not all run yet.
-    pub(crate) restored: Option<Sequence>,
     /// Changed since the last seal.
     pub(crate) dirty: bool,
     /// The last checkpoint that holds a change of this cell.
@@ -56,25 +62,33 @@ pub(crate) struct Cell {
     uses: u64,
     /// What it was counted with in the idle bytes; 0 while it has something to do.
     idle_bytes: usize,
+    /// Bytes of its values.
+    state_bytes: usize,
+    /// What it was counted with in the waiting bytes.
+    pub(crate) counted_waiting: usize,
+    /// What it was counted with in the pending bytes.
+    pub(crate) counted_pending: usize,
 }
 
 /// What a cell is waiting for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// The ledger.
+    /// The ledger: all of it is being loaded.
     Loading,
+    /// Room in memory: only arrivals are here, until the ledger has them.
+    Away,
     /// Something to arrive.
     Idle,
     /// Its turn to be called.
     Runnable,
-    /// The first answer to its function type.
-    Gated,
+    /// The ledger: its next invocations are being read.
+    Refilling,
     /// An answer.
     InFlight(CallId),
     /// The time of the next attempt; the key of its timer.
     BackOff((Millis, u64)),
-    /// A person, an endpoint that comes back, or the time of the next attempt.
-    Parked(Option<(Millis, u64)>),
+    /// A person, an endpoint that comes back, or the time of the next attempt; the key of its timer.
+    Parked((Millis, u64)),
 }
 
 /// A state value in memory.
@@ -85,32 +99,25 @@ pub(crate) struct State {
     pub(crate) dirty: bool,
 }
 
-/// An invocation in memory.
-pub(crate) struct Pending {
-    pub(crate) sequence: Sequence,
-    pub(crate) invocation: Invocation,
-    /// A sealed checkpoint holds it.
-    pub(crate) sealed: bool,
-}
-
 /// The failure a cell is in.
 pub(crate) struct Failure {
     pub(crate) kind: FailureKind,
-    pub(crate) code: &'static str,
+    pub(crate) code: Cow<'static, str>,
     pub(crate) error: Arc<str>,
     pub(crate) since: Millis,
     /// Attempts in all, over every budget.
     pub(crate) attempts: u32,
-    /// It was parked at least once.
-    pub(crate) parked: bool,
+    /// Attempts that were rejected, as far as this process knows.
+    pub(crate) rejections: u32,
+    /// When it was parked last, if it was.
+    pub(crate) parked: Option<Millis>,
 }
 
-impl Pending {
-    /// What it is counted with: its bytes and a flat sum for what surrounds them.
-    pub(crate) fn bytes(&self) -> usize {
-        const AROUND: usize = 96;
-        let caller = self.invocation.caller.as_ref().map_or(0, |caller| caller.id.len());
-        AROUND + caller + self.invocation.argument.len()
+impl Failure {
+    /// What the ledger kept of it.
+    pub(crate) fn restored(record: FailureRecord) -> Failure {
+        let FailureRecord { kind, code, error, attempts, since, parked, .. } = record;
+        Failure { kind, code, error, since, attempts, rejections: 0, parked: Some(parked) }
     }
 }
 
@@ -121,22 +128,27 @@ impl Cell {
             function,
             phase: Phase::Loading,
             states: Vec::new(),
-            mailbox: VecDeque::new(),
+            mailbox: Mailbox::unknown(),
             batch: 0,
             one_by_one: 0,
             incomplete_rounds: 0,
             failure: None,
+            failure_dirty: false,
+            one_attempt: false,
             began: 0,
+            in_line_since: 0,
             attempts: 0,
             listed: false,
             accessed: None,
             accessed_dirty: false,
             finished: Vec::new(),
-            restored: None,
             dirty: false,
             checkpoint: 0,
             uses: 0,
             idle_bytes: 0,
+            state_bytes: 0,
+            counted_waiting: 0,
+            counted_pending: 0,
         }
     }
 
@@ -146,61 +158,73 @@ impl Cell {
 
     /// Writes or removes a value.
     pub(crate) fn set_state(&mut self, name: &Arc<str>, value: Option<StateValue>) {
+        let bytes = value_bytes(value.as_ref());
         match self.states.iter_mut().find(|state| state.name == *name) {
             Some(state) => {
+                self.state_bytes -= value_bytes(state.value.as_ref());
                 state.value = value;
                 state.dirty = true;
             }
             None => self.states.push(State { name: name.clone(), value, dirty: true }),
         }
+        self.state_bytes += bytes;
     }
 
-    /// Puts in front what the ledger held. Entries that arrived since are in memory already, under the same numbers.
-    pub(crate) fn absorb(
-        &mut self,
-        states: Vec<(Arc<str>, StateValue)>,
-        pending: Vec<(Sequence, Invocation)>,
-    ) -> usize {
+    /// Takes in the values that the ledger held.
+    pub(crate) fn load_states(&mut self, states: Vec<(Arc<str>, StateValue)>) {
+        self.state_bytes = states.iter().map(|(_, value)| value_bytes(Some(value))).sum();
         self.states =
             states.into_iter().map(|(name, value)| State { name, value: Some(value), dirty: false }).collect();
-        let first_here = self.mailbox.front().map_or(Sequence::MAX, |pending| pending.sequence);
-        let mut bytes = 0;
-        for (sequence, invocation) in pending.into_iter().rev() {
-            if sequence < first_here {
-                let pending = Pending { sequence, invocation, sealed: true };
-                bytes += pending.bytes();
-                self.mailbox.push_front(pending);
-            }
-        }
-        bytes
     }
 
-    fn bytes(&self) -> usize {
-        const AROUND: usize = 400;
-        let states: usize = self
-            .states
-            .iter()
-            .map(|state| 96 + state.name.len() + state.value.as_ref().map_or(0, |value| value.value.len()))
-            .sum();
-        AROUND + self.address.id.len() + states
+    /// Drops the places of values that are gone.
+    pub(crate) fn forget_removed(&mut self) {
+        self.states.retain(|state| state.value.is_some());
+    }
+
+    /// What it is counted with, without its invocations: its bytes and a flat sum for what surrounds them.
+    pub(crate) fn bytes(&self) -> usize {
+        const AROUND: usize = 500;
+        AROUND + self.address.id.len() + 96 * self.states.len() + self.state_bytes
+    }
+
+    /// What is kept of its failure, if it was parked.
+    pub(crate) fn failure_record(&self) -> Option<FailureRecord> {
+        let failure = self.failure.as_ref()?;
+        let next = match self.phase {
+            Phase::Parked((due, _)) => due,
+            _ => 0,
+        };
+        Some(FailureRecord {
+            kind: failure.kind,
+            code: failure.code.clone(),
+            error: failure.error.clone(),
+            attempts: failure.attempts,
+            since: failure.since,
+            parked: failure.parked?,
+            next,
+        })
     }
 
     pub(crate) fn view(&self) -> Option<AddressView> {
-        if self.phase == Phase::Loading {
+        if matches!(self.phase, Phase::Loading | Phase::Away) {
             return None;
         }
         let in_flight = matches!(self.phase, Phase::InFlight(_));
+        let first = self.mailbox.head().front().map(|pending| pending.sequence);
         let next = match self.phase {
-            Phase::BackOff((due, _)) | Phase::Parked(Some((due, _))) => Some(due),
+            Phase::BackOff((due, _)) | Phase::Parked((due, _)) if due < Millis::MAX => Some(due),
             _ => None,
         };
         Some(AddressView {
             states: self.states.iter().filter_map(|state| Some((state.name.clone(), state.value.clone()?))).collect(),
-            waiting: self.mailbox.len() - if in_flight { self.batch } else { 0 },
+            waiting: self.mailbox.in_memory() - if in_flight { self.batch } else { 0 },
+            more: self.mailbox.has_gap(),
+            first,
             call: in_flight.then_some(CallView { batch: self.batch, began: self.began, attempt: self.attempts }),
             failure: self.failure.as_ref().map(|failure| FailureView {
                 kind: failure.kind,
-                code: failure.code,
+                code: failure.code.clone(),
                 error: failure.error.clone(),
                 attempts: failure.attempts,
                 since: failure.since,
@@ -209,6 +233,10 @@ impl Cell {
             }),
         })
     }
+}
+
+fn value_bytes(value: Option<&StateValue>) -> usize {
+    value.map_or(0, |value| value.value.len())
 }
 
 /// All cells in memory: a slab, an index by address, and the idle ones in the order of their last use.
@@ -303,7 +331,7 @@ impl Cells {
         }
     }
 
-    fn remove(&mut self, slot: Slot) {
+    pub(crate) fn remove(&mut self, slot: Slot) {
         if let Some(cell) = self.slab[slot.0 as usize].take() {
             self.idle_bytes -= cell.idle_bytes;
             self.index.remove(&cell.address);

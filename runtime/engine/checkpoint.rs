@@ -3,13 +3,14 @@
 //! What is in here is plain data: a ledger turns it into keys and bytes. What came and went between two checkpoints is in
 //! neither. Within one checkpoint each key is written at most once, so the order of `writes` has no meaning to a ledger.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use millpond_protocol::{Address, TypeName};
 
-use crate::{LaneId, LaneName, Millis, Sequence, StateSpec};
+use crate::{FailureKind, LaneId, LaneName, Millis, Sequence, StateSpec};
 
 /// One atomic step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,12 +110,13 @@ pub enum Write {
         /// Which one.
         generation: u64,
     },
-    /// A request went out that carried values whose clock restarts with each request (`AFTER_INVOKE`).
+    /// A request went out that carried values whose clock restarts with each request (`AFTER_INVOKE`), or the address has
+    /// no values any more (`None`).
     Accessed {
         /// Whose values.
         address: Address,
         /// When.
-        time: Millis,
+        time: Option<Millis>,
     },
     /// A message waits for its time. Written once for a sequence number, ever.
     Delayed {
@@ -142,6 +144,20 @@ pub enum Write {
         token: Arc<str>,
         /// Due time and sequence number of the message; `None` when the token is free again.
         delayed: Option<(Millis, Sequence)>,
+    },
+    /// An address failed until it was parked, or is out of that (`None`).
+    Failure {
+        /// Which one.
+        address: Address,
+        /// Its failure.
+        failure: Option<FailureRecord>,
+    },
+    /// What a function type has waiting now.
+    Backlog {
+        /// The function type.
+        function: TypeName,
+        /// All of it, what is in flight included.
+        backlog: Backlog,
     },
     /// A function type declared a state, anew or with another type or expiration.
     Spec {
@@ -174,6 +190,51 @@ pub struct Invocation {
     pub arrived: Millis,
 }
 
+/// The failure of a parked address as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailureRecord {
+    /// Its kind.
+    pub kind: FailureKind,
+    /// Its code.
+    pub code: Cow<'static, str>,
+    /// What went wrong last.
+    pub error: Arc<str>,
+    /// Attempts made.
+    pub attempts: u32,
+    /// When the first one failed.
+    pub since: Millis,
+    /// When it was parked last.
+    pub parked: Millis,
+    /// When it is tried next; [`Millis::MAX`] is when something wakes it.
+    pub next: Millis,
+}
+
+/// What one function type has waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Backlog {
+    /// Invocations that have not run.
+    pub invocations: u64,
+    /// Their bytes, with a flat sum for what surrounds each.
+    pub bytes: u64,
+    /// Addresses that are parked, or were and have not been answered since.
+    pub parked: u64,
+}
+
+impl Backlog {
+    /// True when nothing waits.
+    pub fn is_empty(&self) -> bool {
+        *self == Backlog::default()
+    }
+}
+
+impl Invocation {
+    /// What it is counted with: its bytes and a flat sum for what surrounds them.
+    pub fn bytes(&self) -> usize {
+        const AROUND: usize = 96;
+        AROUND + self.caller.as_ref().map_or(0, |caller| caller.id.len()) + self.argument.len()
+    }
+}
+
 /// A message that waits for its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DelayedMessage {
@@ -203,4 +264,6 @@ pub struct Restored {
     pub meta: Meta,
     /// Lanes by name: the lowest sequence number still kept, and the next one to be given out.
     pub lanes: BTreeMap<LaneName, (u64, u64)>,
+    /// What function types have waiting; one that has nothing may be missing.
+    pub backlogs: BTreeMap<TypeName, Backlog>,
 }

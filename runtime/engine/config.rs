@@ -2,7 +2,7 @@
 
 use millpond_protocol::TypeName;
 
-use crate::Millis;
+use crate::{DeadLetterRoute, Millis};
 
 /// Everything that does not change while an engine lives.
 #[derive(Debug, Clone)]
@@ -26,6 +26,22 @@ pub struct EndpointConfig {
     pub max_num_batch_requests: Option<u32>,
     /// `call`: the budget of a request with all its attempts, in milliseconds.
     pub call_ms: Millis,
+    /// `failurePolicy` (ours): what happens to an invocation that is rejected until the budget is used up.
+    pub failure_policy: FailurePolicy,
+    /// `deadLetter` (ours): where dead letters go; `None` keeps what [`FailurePolicy::DeadLetter`] would send there.
+    pub dead_letters: Option<DeadLetterRoute>,
+}
+
+/// What happens to the one invocation that a function rejects for good. Upstream fails the whole job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FailurePolicy {
+    /// It stays, and its address waits with all that comes behind.
+    #[default]
+    Park,
+    /// It is dropped.
+    Drop,
+    /// It goes to the endpoint's dead letters.
+    DeadLetter,
 }
 
 /// `namespace/name` or `namespace/*`.
@@ -82,12 +98,25 @@ pub struct Limits {
     pub idempotency_keys: u64,
     /// Time between two attempts to reach a parked address. Default 60 s.
     pub parked_ms: Millis,
+    /// Pause between two walks through the ledger that remove values which are over though their address is not called any
+    /// more. Default 10 min.
+    pub expiry_ms: Millis,
     /// Delayed messages in memory, due soonest; the others are in the ledger. Default 16384.
     pub delayed_window: usize,
     /// Bytes of a cancellation token. Default 1024.
     pub token_bytes: usize,
-    /// Addresses with pending invocations that a start loads ahead of their turn. Default 4096.
-    pub restore_window: usize,
+    /// Addresses that are brought back from the ledger at a time, at least one. Default 256.
+    pub recall_window: usize,
+    /// Bytes of addresses that wait for their turn or are parked, with their invocations, beyond which they leave memory
+    /// until there is room. Default 64 MiB.
+    pub waiting_bytes: usize,
+    /// Bytes of invocations of one address in memory; the rest is in the ledger. Default 1 MiB.
+    pub mailbox_bytes: usize,
+    /// Bytes of invocations that one function type may have waiting before no event for it is taken in. Messages between
+    /// functions are. Default 8 GiB.
+    pub backlog_bytes: u64,
+    /// Function types that events and answers may name. Default 10000.
+    pub function_types: usize,
 }
 
 impl Default for Limits {
@@ -110,9 +139,14 @@ impl Default for Limits {
             idempotency_ms: 24 * 60 * 60 * 1000,
             idempotency_keys: 2_000_000,
             parked_ms: 60_000,
+            expiry_ms: 10 * 60 * 1000,
             delayed_window: 16_384,
             token_bytes: 1024,
-            restore_window: 4096,
+            recall_window: 256,
+            waiting_bytes: 64 * MIB,
+            mailbox_bytes: MIB,
+            backlog_bytes: 8 << 30,
+            function_types: 10_000,
         }
     }
 }

@@ -1,56 +1,73 @@
 //! Who is called next, and with what.
 //!
-//! Addresses get their turn in the order in which they got something to send. A call holds one of the slots in flight from
-//! here to its answer or failure; an address that waits for its next attempt holds none. The batch is everything that waits,
-//! as upstream sends it, bounded by bytes; a failed batch is sent again as it was.
+//! Addresses of a function type get their turn in the order in which they got something to send, as far as the type's
+//! window allows; function types take turns. A call holds one of the slots in flight from here to its answer or failure; an
+//! address that waits for its next attempt holds none. The batch is everything that waits, as upstream sends it, bounded by
+//! bytes; a failed batch is sent again as it was.
 
 use crate::cell::{Cell, Phase, Slot};
 use crate::engine::Engine;
 use crate::expiry;
-use crate::function::{Function, Gate};
+use crate::failure::Timer;
+use crate::function::{Function, FunctionId};
 use crate::{Call, CallId, CallState, FailureKind, Output};
 
 impl Engine {
     pub(crate) fn make_runnable(&mut self, slot: Slot) {
-        self.cells[slot].phase = Phase::Runnable;
-        self.runnable.push_back(slot);
+        let cell = &mut self.cells[slot];
+        cell.phase = Phase::Runnable;
+        cell.in_line_since = self.now;
+        let function = cell.function;
+        self.functions[function].line.push_back(slot);
+        self.recount(slot);
+        self.offer(function);
+    }
+
+    /// The same for an address that was tried already: it goes on before the others.
+    pub(crate) fn make_runnable_first(&mut self, slot: Slot) {
+        let cell = &mut self.cells[slot];
+        cell.phase = Phase::Runnable;
+        cell.in_line_since = self.now;
+        let function = cell.function;
+        self.functions[function].line.push_front(slot);
+        self.recount(slot);
+        self.offer(function);
+    }
+
+    /// Takes an address out of the line that it stands in.
+    pub(crate) fn leave_line(&mut self, slot: Slot) {
+        let cell = &self.cells[slot];
+        if cell.phase == Phase::Runnable {
+            self.functions[cell.function].line.retain(|waiting| *waiting != slot);
+        }
+    }
+
+    /// A function type may have a call to make.
+    pub(crate) fn offer(&mut self, id: FunctionId) {
+        let function = &mut self.functions[id];
+        if !function.offered && !function.line.is_empty() {
+            function.offered = true;
+            self.offers.push_back(id);
+        }
     }
 
     /// Sends what may be sent.
     pub(crate) fn dispatch(&mut self) {
         while self.calls.len() < self.config.limits.calls_in_flight && !self.stopping {
-            let Some(slot) = self.runnable.pop_front() else { return };
-            let function = &mut self.functions[self.cells[slot].function];
-            match function.gate {
-                Gate::Learning(_) => {
-                    function.waiting.push_back(slot);
-                    self.cells[slot].phase = Phase::Gated;
+            let Some(id) = self.offers.pop_front() else { return };
+            let function = &mut self.functions[id];
+            function.offered = false;
+            match function.window.may_call(self.now) {
+                Ok(()) => {
+                    if let Some(slot) = function.line.pop_front() {
+                        self.send(slot);
+                    }
+                    self.offer(id);
                 }
-                Gate::Closed => {
-                    function.gate = Gate::Learning(slot);
-                    self.send(slot);
+                Err(Some(later)) if !function.line.is_empty() => {
+                    self.set_timer(later, Timer::Function(id));
                 }
-                Gate::Open => self.send(slot),
-            }
-        }
-    }
-
-    /// The function type answered: whoever waited for that gets a turn.
-    pub(crate) fn open_gate(&mut self, slot: Slot) {
-        let function = &mut self.functions[self.cells[slot].function];
-        function.gate = Gate::Open;
-        for slot in std::mem::take(&mut function.waiting) {
-            self.make_runnable(slot);
-        }
-    }
-
-    /// The first request failed: the next address in the line tries.
-    pub(crate) fn pass_gate(&mut self, slot: Slot) {
-        let function = &mut self.functions[self.cells[slot].function];
-        if function.gate == Gate::Learning(slot) {
-            function.gate = Gate::Closed;
-            if let Some(next) = function.waiting.pop_front() {
-                self.make_runnable(next);
+                Err(_) => {}
             }
         }
     }
@@ -59,8 +76,15 @@ impl Engine {
         let cell = &mut self.cells[slot];
         let function = &mut self.functions[cell.function];
         let Some(endpoint) = function.endpoint else { unreachable!("only served function types become runnable") };
+        let call_ms = self.config.endpoints[endpoint].call_ms;
+        let over = cell.attempts > 0 && self.now >= cell.began.saturating_add(call_ms);
+        let unreachable = cell.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Unreachable);
+        if over && unreachable && self.now > cell.in_line_since {
+            // It stood in line until its budget was over, because its function type does not answer.
+            return self.park_for_a_while(slot, 0);
+        }
         // A repeated attempt carries what the first one did, and restarts no clock.
-        let touched = cell.attempts == 0 && function.gate == Gate::Open && expiry::touch(cell, function, self.now);
+        let touched = cell.attempts == 0 && function.learned && expiry::touch(cell, function, self.now);
         if touched {
             self.mark_dirty(slot, 32);
         }
@@ -70,9 +94,7 @@ impl Engine {
             Ok(states) => states,
             Err(error) => {
                 self.fail(slot, FailureKind::Rejected, "MP3003", error.into());
-                self.pass_gate(slot);
-                let due = self.now.saturating_add(self.config.limits.parked_ms);
-                return self.park(slot, Some(due));
+                return self.park_for_a_while(slot, 0);
             }
         };
         if cell.batch == 0 {
@@ -81,11 +103,11 @@ impl Engine {
         if cell.attempts == 0 {
             cell.began = self.now;
         }
-        let budget_end = cell.began.saturating_add(self.config.endpoints[endpoint].call_ms);
+        let budget_end = cell.began.saturating_add(call_ms);
         let id = CallId(self.next_call);
         self.next_call += 1;
         cell.phase = Phase::InFlight(id);
-        function.metrics.in_flight += 1;
+        function.window.sent();
         function.metrics.input += if cell.attempts == 0 { cell.batch as u64 } else { 0 };
         let call = Call {
             id,
@@ -94,15 +116,19 @@ impl Engine {
             states,
             invocations: cell
                 .mailbox
+                .head()
                 .iter()
                 .take(cell.batch)
                 .map(|pending| (pending.invocation.caller.clone(), pending.invocation.argument.clone()))
                 .collect(),
-            timeout_ms: budget_end.saturating_sub(self.now).max(1),
+            // The last attempt at a message that was rejected has the whole budget again: it is to be judged once more.
+            timeout_ms: if over && !unreachable { call_ms } else { budget_end.saturating_sub(self.now) }.max(1),
             attempt: cell.attempts,
         };
         self.calls.insert(id, slot);
         self.outputs.push_back(Output::Call(Box::new(call)));
+        self.recount(slot);
+        self.read_on(slot);
     }
 }
 
@@ -112,7 +138,7 @@ fn batch(cell: &Cell, bytes_max: usize) -> usize {
         return 1;
     }
     let mut bytes = 0;
-    let fitting = cell.mailbox.iter().take_while(|pending| {
+    let fitting = cell.mailbox.head().iter().take_while(|pending| {
         bytes += pending.bytes();
         bytes <= bytes_max
     });
@@ -125,7 +151,7 @@ fn batch(cell: &Cell, bytes_max: usize) -> usize {
 /// fails the job for ever): the address waits until the function declares the old type again.
 fn states(cell: &Cell, function: &Function) -> Result<Vec<CallState>, String> {
     let mut states = Vec::with_capacity(function.specs.len());
-    if function.gate != Gate::Open {
+    if !function.learned {
         return Ok(states);
     }
     for spec in function.specs.values() {

@@ -10,15 +10,17 @@ use millpond_protocol::{Address, TypeName};
 
 use crate::cell::{Cells, Slot};
 use crate::delayed::Delayed;
-use crate::function::Functions;
+use crate::failure::Timer;
+use crate::function::{FunctionId, Functions};
 use crate::idempotency::Idempotency;
-use crate::ingest::Restore;
 use crate::lane::Lane;
 use crate::seal::Delta;
+use crate::spill::Spill;
+use crate::sweep::Sweep;
 use crate::tokens::Tokens;
 use crate::{
-    AddressView, Answer, CallId, EngineConfig, Expiration, Input, Load, Loaded, Metrics, Millis, Notice, Output,
-    Receipt, Restored, Sequence,
+    AddressView, Answer, CallId, EngineConfig, Expiration, Input, Load, Loaded, Metrics, Millis, Notice, Operation,
+    Output, Receipt, Restored, Sequence,
 };
 
 /// The state machine. Its contract is the head of this crate.
@@ -26,6 +28,8 @@ pub struct Engine {
     pub(crate) config: EngineConfig,
     /// The highest time seen.
     pub(crate) now: Millis,
+    /// The highest time that was known at the start.
+    pub(crate) started: Millis,
     pub(crate) next_sequence: Sequence,
     pub(crate) next_call: u64,
     pub(crate) cells: Cells,
@@ -35,20 +39,29 @@ pub struct Engine {
     pub(crate) delayed: Delayed,
     pub(crate) tokens: Tokens,
     pub(crate) delta: Delta,
-    pub(crate) restore: Restore,
+    pub(crate) spill: Spill,
+    pub(crate) sweep: Sweep,
+    /// Addresses that are being loaded.
+    pub(crate) loading: usize,
     /// Calls in flight and the address each one is for.
     pub(crate) calls: HashMap<CallId, Slot, FixedState>,
-    /// Addresses with something to send, in the order in which they became so.
-    pub(crate) runnable: VecDeque<Slot>,
-    /// When to look at an address again; the number keeps equal times apart, in order.
-    pub(crate) timers: BTreeMap<(Millis, u64), Slot>,
+    /// Function types that may have a call to make.
+    pub(crate) offers: VecDeque<FunctionId>,
+    /// When to look at an address or a function type again; the number keeps equal times apart, in order.
+    pub(crate) timers: BTreeMap<(Millis, u64), Timer>,
     pub(crate) next_timer: u64,
-    /// Addresses parked because an endpoint could not be reached, by endpoint.
-    pub(crate) unreachable: Vec<BTreeSet<Slot>>,
-    /// The one of them that is tried more often, by endpoint.
-    pub(crate) probes: Vec<Option<Slot>>,
+    /// Function types with addresses that are parked because their endpoint could not be reached, by endpoint.
+    pub(crate) unreachable: Vec<BTreeSet<FunctionId>>,
+    /// Producers whose answer waits until a request of an address is over.
+    pub(crate) held: BTreeMap<Slot, Vec<Receipt>>,
+    /// What people want done about addresses that are being loaded or called, and who waits for that.
+    pub(crate) operations: BTreeMap<Slot, VecDeque<(Operation, Receipt)>>,
+    /// Bytes of all invocations that have not run.
+    pub(crate) backlog_bytes: u64,
     /// Bytes of invocations in memory.
     pub(crate) pending_bytes: usize,
+    /// Bytes of addresses in memory that wait for their turn or are parked.
+    pub(crate) waiting_bytes: usize,
     pub(crate) paused: bool,
     pub(crate) stopping: bool,
     pub(crate) stopped: bool,
@@ -61,7 +74,6 @@ pub struct Engine {
 pub(crate) struct Counters {
     pub(crate) ingested: u64,
     pub(crate) repeated: u64,
-    pub(crate) parked: usize,
     pub(crate) checkpoints: u64,
     pub(crate) checkpoint_writes: u64,
 }
@@ -74,6 +86,7 @@ impl Engine {
             config.lanes.iter().map(|name| Lane::new(restored.lanes.get(name).copied().unwrap_or((1, 1)))).collect();
         let mut engine = Engine {
             now: restored.meta.time,
+            started: restored.meta.time,
             next_sequence: restored.meta.next_sequence,
             next_call: 0,
             cells: Cells::new(hash.clone()),
@@ -83,14 +96,19 @@ impl Engine {
             delayed: Delayed::new(),
             tokens: Tokens::default(),
             delta: Delta::new(restored.meta.checkpoint),
-            restore: Restore::default(),
+            spill: Spill::new(),
+            sweep: Sweep::default(),
+            loading: 0,
             calls: HashMap::with_hasher(hash),
-            runnable: VecDeque::new(),
+            offers: VecDeque::new(),
             timers: BTreeMap::new(),
             next_timer: 0,
             unreachable: vec![BTreeSet::new(); config.endpoints.len()],
-            probes: vec![None; config.endpoints.len()],
+            held: BTreeMap::new(),
+            operations: BTreeMap::new(),
+            backlog_bytes: restored.backlogs.values().map(|backlog| backlog.bytes).sum(),
             pending_bytes: 0,
+            waiting_bytes: 0,
             paused: false,
             stopping: false,
             stopped: false,
@@ -98,7 +116,10 @@ impl Engine {
             outputs: VecDeque::new(),
             config,
         };
-        engine.continue_restore();
+        for (function, backlog) in &restored.backlogs {
+            engine.functions.restore(function, *backlog, &engine.config.endpoints);
+        }
+        engine.bring_back();
         engine.deliver_delayed();
         engine
     }
@@ -115,12 +136,13 @@ impl Engine {
             Input::Durable(checkpoint) => self.durable(checkpoint),
             Input::Tick => {}
             Input::Stop => self.stop(),
-            Input::Resume(address) => self.resume(&address),
+            Input::Operate { address, operation, receipt } => self.operate(&address, operation, receipt),
         }
-        self.deliver_delayed();
         self.fire_timers();
+        self.bring_back();
+        self.deliver_delayed();
         self.dispatch();
-        self.continue_restore();
+        self.continue_sweep();
         self.seal_if_due();
         self.apply_back_pressure();
     }
@@ -132,9 +154,9 @@ impl Engine {
 
     /// When the engine wants an [`Input::Tick`] if nothing else happens before.
     pub fn wake_at(&self) -> Option<Millis> {
-        let timer = self.timers.keys().next().map(|(due, _)| *due);
+        let timer = self.timers.keys().next().map(|(due, _)| *due).filter(|due| *due < Millis::MAX);
         let delayed = self.may_deliver().then(|| self.delayed.next()).flatten();
-        [timer, delayed, self.seal_deadline()].into_iter().flatten().min()
+        [timer, delayed, self.seal_deadline(), self.sweep_due()].into_iter().flatten().min()
     }
 
     /// The highest time seen.
@@ -159,7 +181,8 @@ impl Engine {
         Metrics {
             functions: self.functions.metrics(),
             addresses: self.cells.len(),
-            parked: self.counters.parked,
+            parked: self.functions.iter().map(|(_, function)| function.backlog.parked).sum(),
+            waiting_bytes: self.waiting_bytes,
             pending_bytes: self.pending_bytes,
             cache_bytes: self.cells.idle_bytes(),
             delayed: self.delayed.len(),
@@ -182,15 +205,17 @@ impl Engine {
     fn stop(&mut self) {
         self.stopping = true;
         self.stop_looking();
+        self.stop_operating();
+        self.release_all();
     }
 
     fn loaded(&mut self, loaded: Loaded) {
         match loaded {
-            Loaded::Address { address, states, pending, listed, accessed } => {
-                self.address_loaded(&address, states, pending, listed, accessed);
-            }
-            Loaded::Pending { addresses, more } => self.pending_loaded(addresses, more),
+            Loaded::Address(loaded) => self.address_loaded(loaded),
+            Loaded::Mailbox { address, from, pending, more } => self.mailbox_loaded(&address, from, pending, more),
+            Loaded::Pending { page, addresses, more } => self.pending_loaded(page, addresses, more),
             Loaded::Delayed { after, messages, more } => self.delayed_loaded(after, messages, more),
+            Loaded::Expired { over, alive, next } => self.expired_loaded(over, alive, next),
             Loaded::Tokens { call, found } => self.tokens_loaded(call, &found),
             Loaded::Idempotency { key, found } => self.idempotency_loaded(&key, found),
         }
@@ -206,23 +231,5 @@ impl Engine {
 
     pub(crate) fn load(&mut self, load: Load) {
         self.outputs.push_back(Output::Load(load));
-    }
-
-    /// Ingresses pause when invocations, a lane or the changes of the next checkpoint outgrow their limits, and go on when
-    /// a quarter of the room is free again.
-    fn apply_back_pressure(&mut self) {
-        if self.stopped {
-            return;
-        }
-        let limits = &self.config.limits;
-        let room = |limit: usize| if self.paused { limit / 4 * 3 } else { limit };
-        let lanes_full = self.lanes.iter().any(|lane| lane.waiting() > room(limits.lane_records as usize) as u64);
-        let full = self.pending_bytes + self.idempotency.looking_bytes() > room(limits.pending_bytes)
-            || self.delta.bytes() > room(limits.checkpoint_bytes * 8)
-            || lanes_full;
-        if full != self.paused {
-            self.paused = full;
-            self.outputs.push_back(if full { Output::Pause } else { Output::Resume });
-        }
     }
 }

@@ -5,13 +5,15 @@
 //! each request (`AFTER_INVOKE`), and is written apart from the values. At `last + ttl <= now` a value is absent, is never
 //! handed out again, and is removed with the next checkpoint of its address. Upstream: `ExpirationUtil`.
 
-use crate::cell::Cell;
+use std::sync::Arc;
+
+use crate::cell::{Cell, State};
 use crate::function::Function;
 use crate::{Expiration, Millis};
 
 impl Expiration {
     /// Whether a value that was written at `written`, of an address last called at `accessed`, is over at `now`.
-    pub(crate) fn is_over(self, written: Millis, accessed: Option<Millis>, now: Millis) -> bool {
+    pub fn is_over(self, written: Millis, accessed: Option<Millis>, now: Millis) -> bool {
         let (last, ttl) = match self {
             Expiration::None => return false,
             Expiration::AfterWrite(ttl) => (written, ttl),
@@ -21,23 +23,28 @@ impl Expiration {
     }
 }
 
+/// Removes the values that are over. True when the cell changed.
+pub(crate) fn remove(cell: &mut Cell, function: &Function, now: Millis) -> bool {
+    let accessed = cell.accessed;
+    let over = |state: &State| {
+        let life = function.specs.get(&state.name).map_or(Expiration::None, |spec| spec.expiration);
+        state.value.as_ref().is_some_and(|value| life.is_over(value.written, accessed, now))
+    };
+    let names: Vec<Arc<str>> = cell.states.iter().filter(|state| over(state)).map(|state| state.name.clone()).collect();
+    for name in &names {
+        cell.set_state(name, None);
+    }
+    !names.is_empty()
+}
+
 /// Removes the values that are over, and stamps those whose clock restarts. True when the cell changed.
 pub(crate) fn touch(cell: &mut Cell, function: &Function, now: Millis) -> bool {
-    let mut changed = false;
-    let mut restarts = false;
-    let accessed = cell.accessed;
-    for state in &mut cell.states {
-        let Some(spec) = function.specs.get(&state.name) else { continue };
-        let Some(value) = &state.value else { continue };
-        if spec.expiration.is_over(value.written, accessed, now) {
-            state.value = None;
-            state.dirty = true;
-            changed = true;
-        } else {
-            restarts |= matches!(spec.expiration, Expiration::AfterInvoke(_));
-        }
-    }
-    if restarts && accessed != Some(now) {
+    let mut changed = remove(cell, function, now);
+    let restarts = cell.states.iter().filter(|state| state.value.is_some()).any(|state| {
+        let spec = function.specs.get(&state.name);
+        spec.is_some_and(|spec| matches!(spec.expiration, Expiration::AfterInvoke(_)))
+    });
+    if restarts && cell.accessed != Some(now) {
         cell.accessed = Some(now);
         cell.accessed_dirty = true;
         changed = true;

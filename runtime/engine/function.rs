@@ -1,20 +1,22 @@
-//! One function type: its endpoint, the states it declared, and the gate before its first answer.
+//! One function type: its endpoint, the states it declared, its pace, and the addresses that wait for their turn.
 //!
 //! Specs are learned anew at every start: the first request to a function type carries no state, so the SDK answers with
-//! all it declares, and a changed type or expiration is noticed. Until that answer, all other addresses of the type wait at
-//! the gate; other types go on. Upstream stops the whole task instead (`RequestReplyFunction`, first request).
+//! all it declares, and a changed type or expiration is noticed. Until that answer its window is one call, and all other
+//! addresses of the type wait in line; other types go on. Upstream stops the whole task instead (`RequestReplyFunction`,
+//! first request).
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use millpond_protocol::TypeName;
 
 use crate::cell::Slot;
-use crate::{EndpointConfig, FunctionPattern, Rejection, StateSpec};
+use crate::window::Window;
+use crate::{Backlog, EndpointConfig, FunctionPattern, Millis, Rejection, StateSpec, Write};
 
 /// The place of a function type in the table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct FunctionId(u32);
 
 /// A function type.
@@ -23,21 +25,26 @@ pub(crate) struct Function {
     pub(crate) endpoint: Option<usize>,
     /// The states it declared since this start, by name.
     pub(crate) specs: BTreeMap<Arc<str>, StateSpec>,
-    pub(crate) gate: Gate,
-    /// Addresses that wait at the gate.
-    pub(crate) waiting: VecDeque<Slot>,
+    /// It answered since this start: requests carry its states.
+    pub(crate) learned: bool,
+    pub(crate) window: Window,
+    /// Addresses with something to send, in the order in which they became so.
+    pub(crate) line: VecDeque<Slot>,
+    /// It stands among those that may have a call to make.
+    pub(crate) offered: bool,
+    /// Addresses that are parked, by the time of their next attempt; the keys of their timers.
+    pub(crate) parked: BTreeSet<(Millis, u64)>,
+    /// The parked one that is tried more often than the others.
+    pub(crate) probe: Option<Slot>,
+    /// When all that was parked was woken last.
+    pub(crate) woken: Millis,
+    /// What it has in the ledger and in memory together.
+    pub(crate) backlog: Backlog,
+    /// Its backlog as the last seal had it.
+    pub(crate) backlog_sealed: Backlog,
+    /// Bytes of its addresses that wait in memory.
+    pub(crate) waiting_bytes: usize,
     pub(crate) metrics: FunctionMetrics,
-}
-
-/// Whether requests to a function type may go out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Gate {
-    /// No request went out yet, or the first one failed: the next one goes alone.
-    Closed,
-    /// The first request is out, for this address.
-    Learning(Slot),
-    /// The function type answered.
-    Open,
 }
 
 /// Counters and gauges of one function type, with upstream's names and meanings.
@@ -51,12 +58,20 @@ pub struct FunctionMetrics {
     pub out_egress: u64,
     /// `inflightAsyncOps`: calls in flight.
     pub in_flight: u64,
-    /// `numBacklog`: invocations in memory that have not run.
+    /// Calls that may be in flight now.
+    pub window: u64,
+    /// `numBacklog`: invocations that have not run, in memory and in the ledger.
     pub backlog: u64,
+    /// Their bytes.
+    pub backlog_bytes: u64,
     /// `remoteInvocationFailures`: failed attempts.
     pub failures: u64,
     /// Addresses parked.
     pub parked: u64,
+    /// Invocations given up and dropped, by policy or by a person.
+    pub dropped: u64,
+    /// Invocations given up and kept as dead letters.
+    pub dead_letters: u64,
 }
 
 impl Function {
@@ -108,8 +123,16 @@ impl Functions {
             name: name.clone(),
             endpoint: find_endpoint(endpoints, name),
             specs: BTreeMap::new(),
-            gate: Gate::Closed,
-            waiting: VecDeque::new(),
+            learned: false,
+            window: Window::new(),
+            line: VecDeque::new(),
+            offered: false,
+            parked: BTreeSet::new(),
+            probe: None,
+            woken: 0,
+            backlog: Backlog::default(),
+            backlog_sealed: Backlog::default(),
+            waiting_bytes: 0,
             metrics: FunctionMetrics::default(),
         });
         self.index.insert(name.clone(), id);
@@ -117,7 +140,43 @@ impl Functions {
     }
 
     pub(crate) fn metrics(&self) -> BTreeMap<TypeName, FunctionMetrics> {
-        self.list.iter().map(|function| (function.name.clone(), function.metrics)).collect()
+        let of = |function: &Function| FunctionMetrics {
+            in_flight: function.window.in_flight() as u64,
+            window: function.window.size() as u64,
+            backlog: function.backlog.invocations,
+            backlog_bytes: function.backlog.bytes,
+            parked: function.backlog.parked,
+            ..function.metrics
+        };
+        self.list.iter().map(|function| (function.name.clone(), of(function))).collect()
+    }
+
+    /// What changed in the backlogs since the last seal.
+    pub(crate) fn seal(&mut self, writes: &mut Vec<Write>) {
+        for function in self.list.iter_mut().filter(|function| function.backlog != function.backlog_sealed) {
+            function.backlog_sealed = function.backlog;
+            writes.push(Write::Backlog { function: function.name.clone(), backlog: function.backlog });
+        }
+    }
+
+    /// Takes up the backlog that the ledger has.
+    pub(crate) fn restore(&mut self, name: &TypeName, backlog: Backlog, endpoints: &[EndpointConfig]) {
+        let id = self.enter(name, endpoints);
+        let function = &mut self[id];
+        function.backlog = backlog;
+        function.backlog_sealed = backlog;
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    pub(crate) fn find(&self, name: &TypeName) -> Option<FunctionId> {
+        self.index.get(name).copied()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (FunctionId, &Function)> {
+        (0..).map(FunctionId).zip(&self.list)
     }
 }
 

@@ -1,32 +1,22 @@
-//! How work comes in: events of ingresses, and what was pending when the process stopped.
+//! How work comes in: events of ingresses, messages, and what the ledger gives of an address.
 //!
 //! An arrival for an address that is not in memory is taken in at once, under a sequence number of its own, and its state is
-//! loaded behind it: the number, not the ledger, gives the order.
-
-use std::sync::Arc;
+//! loaded behind it: the number, not the ledger, gives the order. While there is no room for its address it stays in memory
+//! only until the ledger has it, and `spill.rs` brings it back.
 
 use millpond_protocol::Address;
 
-use crate::cell::{Pending, Phase, Slot};
+use crate::cell::{Failure, Phase, Slot};
 use crate::engine::Engine;
-use crate::{Answer, Event, FailureKind, Invocation, Load, Millis, Sequence, StateValue};
-
-/// How far the addresses with pending invocations have been brought back.
-#[derive(Debug, Default)]
-pub(crate) struct Restore {
-    after: Option<Address>,
-    /// A page is on its way.
-    asked: bool,
-    done: bool,
-    /// Addresses that a page brought and that still have to run what was pending.
-    busy: usize,
-}
+use crate::load::LoadedAddress;
+use crate::mailbox::Pending;
+use crate::{Answer, Event, FailureKind, Invocation, Load, Sequence};
 
 impl Engine {
     pub(crate) fn ingested(&mut self, event: Event) {
-        if self.stopping {
+        if let Some(answer) = self.refusal(&event) {
             if let Some(receipt) = event.receipt {
-                self.answer(receipt, Answer::Stopping);
+                self.answer(receipt, answer);
             }
             return;
         }
@@ -39,68 +29,152 @@ impl Engine {
     /// Takes the event in for good; its receipt is answered with the checkpoint that holds it.
     pub(crate) fn take_in(&mut self, event: Event) {
         self.counters.ingested += 1;
+        let mut busy = None;
         for (target, argument) in event.invocations {
             let invocation = Invocation { caller: None, argument, arrived: self.now };
-            self.enqueue(target, invocation);
+            let slot = self.enqueue(target, invocation);
+            if busy.is_none() && self.is_full(slot) {
+                busy = Some(slot);
+            }
         }
-        if let Some(receipt) = event.receipt {
-            self.delta.wait(receipt, Answer::Durable);
+        match (event.receipt, busy) {
+            (None, _) => {}
+            (Some(receipt), None) => self.delta.wait(receipt, Answer::Durable),
+            (Some(receipt), Some(slot)) => self.hold(slot, receipt),
         }
     }
 
     /// Queues an invocation behind all that its target has.
-    pub(crate) fn enqueue(&mut self, target: Address, invocation: Invocation) {
+    pub(crate) fn enqueue(&mut self, target: Address, invocation: Invocation) -> Slot {
         let slot = self.touch(target);
         let sequence = self.next_sequence;
         self.next_sequence += 1;
-        let pending = Pending { sequence, invocation, sealed: false };
+        let pending = Pending { sequence, invocation, sealed: None };
         let bytes = pending.bytes();
-        self.pending_bytes += bytes;
         self.mark_dirty(slot, bytes);
         let cell = &mut self.cells[slot];
-        cell.mailbox.push_back(pending);
+        cell.mailbox.push(pending, self.config.limits.mailbox_bytes);
         let (function, phase) = (cell.function, cell.phase);
-        self.functions[function].metrics.backlog += 1;
+        let backlog = &mut self.functions[function].backlog;
+        backlog.invocations += 1;
+        backlog.bytes += bytes as u64;
+        self.backlog_bytes += bytes as u64;
         if phase == Phase::Idle {
             self.cells.used(slot);
             self.ready(slot);
+        } else {
+            self.recount(slot);
         }
+        slot
     }
 
-    /// The cell of an address; if it is not in memory its state is asked for.
+    /// The cell of an address. If it is not in memory its state is asked for, or, when there is no room, later.
     fn touch(&mut self, address: Address) -> Slot {
         if let Some(slot) = self.cells.find(&address) {
             return slot;
         }
         let function = self.functions.enter(&address.function, &self.config.endpoints);
-        let slot = self.cells.insert(address.clone(), function);
-        self.load(Load::Address(address));
+        let room = self.admits(function);
+        let slot = self.cells.insert(address, function);
+        self.cells[slot].phase = Phase::Away;
+        match room {
+            true => self.start_loading(slot),
+            false => self.left_behind(function),
+        }
         slot
     }
 
-    pub(crate) fn address_loaded(
-        &mut self,
-        address: &Address,
-        states: Vec<(Arc<str>, StateValue)>,
-        pending: Vec<(Sequence, Invocation)>,
-        listed: bool,
-        accessed: Option<Millis>,
-    ) {
-        let Some(slot) = self.cells.find(address) else { return };
+    /// The cell of an address, loaded or being loaded.
+    pub(crate) fn touch_loaded(&mut self, address: Address) -> Slot {
+        let slot = self.touch(address);
+        if self.cells[slot].phase == Phase::Away {
+            self.start_loading(slot);
+        }
+        slot
+    }
+
+    /// Asks for all of an address.
+    pub(crate) fn start_loading(&mut self, slot: Slot) {
+        self.loading += 1;
+        let cell = &mut self.cells[slot];
+        cell.phase = Phase::Loading;
+        cell.mailbox.await_load();
+        let (address, bytes) = (cell.address.clone(), self.config.limits.mailbox_bytes / 2);
+        self.recount(slot);
+        self.load(Load::Address { address, bytes });
+    }
+
+    pub(crate) fn address_loaded(&mut self, loaded: LoadedAddress) {
+        let Some(slot) = self.cells.find(&loaded.address) else { return };
+        let durable = self.delta.durable();
         let cell = &mut self.cells[slot];
         if cell.phase != Phase::Loading {
             return;
         }
-        let before = cell.mailbox.len();
-        self.pending_bytes += cell.absorb(states, pending);
-        cell.listed |= listed;
-        cell.accessed = accessed;
-        let arrived = (cell.mailbox.len() - before) as u64;
-        let (function, empty) = (cell.function, cell.mailbox.is_empty());
-        self.functions[function].metrics.backlog += arrived;
-        match empty {
-            true => self.rest(slot),
-            false => self.ready(slot),
+        self.loading -= 1;
+        cell.load_states(loaded.states);
+        cell.mailbox.join(loaded.pending, loaded.more, durable);
+        cell.listed |= loaded.listed;
+        cell.accessed = loaded.accessed;
+        let next = loaded.failure.as_ref().map(|failure| failure.next);
+        cell.failure = loaded.failure.map(Failure::restored);
+        self.cells.used(slot);
+        match next {
+            Some(next) => self.parked_before(slot, next),
+            None => self.go_on(slot),
+        }
+        if self.cells[slot].phase == Phase::Idle {
+            self.remove_expired(slot);
+        }
+        self.run_operations(slot);
+        if next.is_some() {
+            self.goes_to_sleep(slot);
+        }
+    }
+
+    /// More invocations of an address.
+    pub(crate) fn mailbox_loaded(
+        &mut self,
+        address: &Address,
+        from: Sequence,
+        pending: Vec<(Sequence, Invocation)>,
+        more: bool,
+    ) {
+        let Some(slot) = self.cells.find(address) else { return };
+        let durable = self.delta.durable();
+        let cell = &mut self.cells[slot];
+        if cell.phase == Phase::Loading || !cell.mailbox.awaits(from) {
+            return;
+        }
+        cell.mailbox.join(pending, more, durable);
+        match self.cells[slot].phase {
+            Phase::Refilling => self.go_on(slot),
+            _ => self.recount(slot),
+        }
+        self.run_operations(slot);
+    }
+
+    /// The cell has run or was loaded: it gets its turn, reads on, or has nothing to do.
+    pub(crate) fn go_on(&mut self, slot: Slot) {
+        let mailbox = &self.cells[slot].mailbox;
+        if mailbox.is_empty() {
+            self.rest(slot);
+        } else if mailbox.head().is_empty() {
+            self.cells[slot].phase = Phase::Refilling;
+            self.recount(slot);
+            self.read_on(slot);
+        } else {
+            self.ready(slot);
+        }
+    }
+
+    /// Reads more invocations of an address, when there is room for them.
+    pub(crate) fn read_on(&mut self, slot: Slot) {
+        let cell = &mut self.cells[slot];
+        let limit = self.config.limits.mailbox_bytes;
+        if let Some(from) = cell.mailbox.read_on(limit) {
+            let address = cell.address.clone();
+            self.load(Load::Mailbox { address, from, bytes: limit / 2 });
         }
     }
 
@@ -118,44 +192,9 @@ impl Engine {
     }
 
     /// The cell has nothing to do.
-    pub(crate) fn rest(&mut self, slot: Slot) {
-        self.brought_back(slot);
+    fn rest(&mut self, slot: Slot) {
         self.cells[slot].phase = Phase::Idle;
+        self.recount(slot);
         self.cells.idle(slot);
-    }
-
-    /// Asks for the next page of addresses with pending invocations, as long as there is room to work on them.
-    pub(crate) fn continue_restore(&mut self) {
-        let window = self.config.limits.restore_window;
-        if self.restore.done || self.restore.asked || self.stopping || self.restore.busy > window {
-            return;
-        }
-        self.restore.asked = true;
-        let after = self.restore.after.clone();
-        self.load(Load::Pending { after, limit: window });
-    }
-
-    pub(crate) fn pending_loaded(&mut self, addresses: Vec<Address>, more: bool) {
-        self.restore.asked = false;
-        self.restore.done = !more;
-        self.restore.after = addresses.last().cloned();
-        if addresses.is_empty() {
-            self.restore.done = true;
-        }
-        for address in addresses {
-            let slot = self.touch(address);
-            let cell = &mut self.cells[slot];
-            if cell.restored.is_none() && !matches!(cell.phase, Phase::Idle | Phase::Parked(_)) {
-                cell.restored = Some(self.next_sequence);
-                self.restore.busy += 1;
-            }
-        }
-    }
-
-    /// An address that a page brought has run, or is parked: it makes room for another one.
-    pub(crate) fn brought_back(&mut self, slot: Slot) {
-        if self.cells[slot].restored.take().is_some() {
-            self.restore.busy -= 1;
-        }
     }
 }

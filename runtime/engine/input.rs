@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use millpond_protocol::Address;
 
-use crate::{CallFailure, CallId, LaneId, Loaded, Receipt, Reply};
+use crate::{CallFailure, CallId, LaneId, Loaded, Operation, Receipt, Reply};
 
 /// One thing that happened.
 #[derive(Debug, Clone)]
@@ -41,8 +41,15 @@ pub enum Input {
     Tick,
     /// Take nothing in any more and make everything durable; ends in [`Output::Stopped`](crate::Output::Stopped).
     Stop,
-    /// Try a parked address now.
-    Resume(Address),
+    /// A person wants something done about an address.
+    Operate {
+        /// Which one.
+        address: Address,
+        /// What.
+        operation: Operation,
+        /// Answered when it is done and durable, or cannot be done.
+        receipt: Receipt,
+    },
 }
 
 /// An event that an ingress read, with its targets.

@@ -16,7 +16,7 @@
 //! | [`Input::Reply`] | a function answered | `Call`, `Load`, `Checkpoint`, `Resume` |
 //! | [`Input::CallFailed`] | an attempt brought no usable answer | a later `Call` |
 //! | [`Input::Freed`] | outbox entries left: published, taken, freed | `Checkpoint`, `Answer` |
-//! | [`Input::Resume`] | a person wants a parked address tried now | `Call` |
+//! | [`Input::Operate`] | a person wants an address tried now, or its first invocation out | `Load`, `Call`, `Checkpoint`, `Answer` |
 //! | [`Input::Durable`] | the ledger synced a checkpoint | `Answer`, `Publish`, `Checkpoint` |
 //! | [`Input::Tick`] | time passed | `Call`, `Checkpoint` |
 //! | [`Input::Stop`] | seal what is there | `Checkpoint`, `Stopped` |
@@ -28,32 +28,45 @@
 //! - What can be seen outside (`Answer`, `Publish`) is given out only behind the `Durable` of its checkpoint. Calls are not
 //!   held back.
 //! - A checkpoint is the difference to the one before. One is on its way at a time; the next one collects meanwhile.
-//! - What grows with the work has a limit in [`Limits`], but for what is named below; at a limit ingresses pause, and
-//!   nothing is dropped.
+//! - What grows with the work has a limit in [`Limits`]. Addresses that wait leave memory for the ledger; at a limit
+//!   ingresses pause or single events are refused; nothing is dropped but by an endpoint's policy or a person's word.
+//! - A failure belongs to one address, a function type that fails to that type: others never wait for it.
 //! - Bad input from functions and producers is an outcome, never a panic. A panic in here is a broken invariant: stopping
 //!   is better than writing wrong state.
 //!
 //! # Where to read
-//! [`Engine`] (`engine.rs`) is the table of contents. `ingest.rs` lets events in, `cell.rs` is one address in memory,
-//! `dispatch.rs` decides what is called, `apply.rs` applies an answer, `failure.rs` decides what happens without one,
-//! `delayed.rs` and `tokens.rs` keep what is for later, `expiry.rs` says what is over, `seal.rs` cuts checkpoints. The data
-//! that crosses the border is in `input.rs`, `output.rs`, `checkpoint.rs`, `load.rs`.
-//! `accept.rs`, `place.rs` and `memory.rs` are no part of the engine: they are what its ledgers share.
+//! [`Engine`] (`engine.rs`) is the table of contents. An invocation meets the files in this order:
 //!
-//! # Deliberately not here yet
-//! - A limit on function types: each one that an event or a message names is kept, with its counters.
-//! - A value that expired is removed when its address is called next, not before.
-//! - `maxNumBatchRequests`: it is in [`EndpointConfig`] and has no effect yet.
-//! - Spilling: what waits for a parked address stays in memory and counts towards [`Limits::pending_bytes`]. With enough of
-//!   it ingresses and delayed messages pause until an endpoint is back or somebody resumes; without an endpoint that is the next start.
+//! | file | its one idea |
+//! |---|---|
+//! | `ingest.rs` | events, messages and loaded addresses come in |
+//! | `cell.rs`, `mailbox.rs` | one address in memory; what it has not run, of which only a part is in memory |
+//! | `function.rs`, `window.rs` | one function type; how many calls it gets |
+//! | `dispatch.rs` | who is called next, and with what |
+//! | `apply.rs` | an answer takes effect, all of it or nothing |
+//! | `failure.rs`, `dead_letter.rs` | what happens without an answer; what is taken out without having run |
+//! | `delayed.rs`, `tokens.rs` | messages for later, and the names that cancel them |
+//! | `expiry.rs`, `sweep.rs` | when values are over; how they leave though nobody asks for them |
+//! | `spill.rs` | what leaves memory for want of room, and how it comes back |
+//! | `pressure.rs` | who has to wait when there is too much |
+//! | `idempotency.rs`, `lane.rs` | events that come again; records for the outside |
+//! | `seal.rs` | checkpoints |
+//!
+//! The data that crosses the border is in `input.rs`, `output.rs`, `checkpoint.rs`, `load.rs`, `reply.rs`, `view.rs` and
+//! `config.rs`. `accept.rs`, `place.rs` and `memory.rs` are no part of the engine: they are what its ledgers share.
+//!
+//! # Deliberately not here
 //! - A clock of its own: while the driver's time is behind the highest one seen, nothing falls due (retries, parking, age
 //!   of a checkpoint; what waits for a checkpoint does not wait for that). A driver counts on from there.
+//! - Values that expired and whose function type was not called since the start stay in the ledger until it is: how long
+//!   they live is what it says then.
 
 mod accept;
 mod apply;
 mod cell;
 mod checkpoint;
 mod config;
+mod dead_letter;
 mod delayed;
 mod dispatch;
 mod engine;
@@ -66,27 +79,36 @@ mod input;
 mod keygroup;
 mod lane;
 mod load;
+mod mailbox;
 mod memory;
 mod output;
 mod place;
+mod pressure;
 mod reply;
 mod seal;
+mod spill;
+mod sweep;
 mod tokens;
 mod view;
+mod window;
 
 pub use accept::{Lanes, MovedLane, NEW_LANE, Refused, moved_lanes};
-pub use checkpoint::{Checkpoint, DelayedMessage, IdempotencyEntry, Invocation, Meta, Restored, StateValue, Write};
-pub use config::{EndpointConfig, EngineConfig, FunctionPattern, LaneName, Limits};
+pub use checkpoint::{
+    Backlog, Checkpoint, DelayedMessage, FailureRecord, IdempotencyEntry, Invocation, Meta, Restored, StateValue, Write,
+};
+pub use config::{EndpointConfig, EngineConfig, FailurePolicy, FunctionPattern, LaneName, Limits};
+pub use dead_letter::{DeadLetter, DeadLetterForm, DeadLetterRoute, DecidedBy, Operation};
 pub use engine::Engine;
 pub use failure::{CallFailure, FailureKind};
 pub use function::FunctionMetrics;
 pub use input::{Event, IdempotencyKey, Input};
 pub use keygroup::{KEY_GROUPS, key_group};
-pub use load::{Load, Loaded};
+pub use load::{Load, Loaded, LoadedAddress};
 pub use memory::MemoryLedger;
 pub use output::{Answer, Call, CallState, Notice, Output};
 pub use place::Place;
 pub use reply::{DelayedEffect, Effects, EgressRecord, Expiration, Message, Mutation, Rejection, Reply, StateSpec};
+pub use sweep::Lives;
 pub use view::{AddressView, CallView, FailureView, Metrics};
 
 /// Milliseconds since the Unix epoch.

@@ -8,16 +8,32 @@ use std::sync::Arc;
 
 use millpond_protocol::Address;
 
-use crate::{CallId, DelayedMessage, IdempotencyEntry, Invocation, Millis, Sequence, StateValue};
+use crate::{CallId, DelayedMessage, FailureRecord, IdempotencyEntry, Invocation, Lives, Millis, Sequence, StateValue};
 
 /// A question to the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Load {
-    /// Everything about one address.
-    Address(Address),
+    /// One address: all about it but its invocations, of which the first ones only.
+    Address {
+        /// Which one.
+        address: Address,
+        /// At most so many bytes of invocations ([`Invocation::bytes`]); one always fits.
+        bytes: usize,
+    },
+    /// More invocations of one address.
+    Mailbox {
+        /// Which one.
+        address: Address,
+        /// From this number on.
+        from: Sequence,
+        /// At most so many bytes ([`Invocation::bytes`]); one always fits.
+        bytes: usize,
+    },
     /// Addresses with pending invocations, in the order of [`Place`](crate::Place), behind `after`, which need not be
     /// listed any more.
     Pending {
+        /// Names this question.
+        page: u64,
         /// The last one of the page before.
         after: Option<Address>,
         /// At most so many.
@@ -29,6 +45,17 @@ pub enum Load {
         after: (Millis, Sequence),
         /// At most so many.
         limit: usize,
+    },
+    /// Addresses with values that are over.
+    Expired {
+        /// Behind this one; `None` is from the first one on.
+        after: Option<Address>,
+        /// About so many rows are looked at; one address always fits.
+        rows: usize,
+        /// What time it is.
+        now: Millis,
+        /// How long values live; those that are not named live for ever.
+        lives: Arc<Lives>,
     },
     /// Which delayed messages these tokens stand for.
     Tokens {
@@ -52,21 +79,22 @@ pub enum Load {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Loaded {
     /// To [`Load::Address`].
-    Address {
-        /// Which one.
+    Address(LoadedAddress),
+    /// To [`Load::Mailbox`].
+    Mailbox {
+        /// Which address.
         address: Address,
-        /// All its state values, declared or not, by name, in byte order. States and pending invocations are of one
-        /// checkpoint: never an older state with the invocation that changed it gone.
-        states: Vec<(Arc<str>, StateValue)>,
-        /// Its pending invocations, in order.
+        /// The number that was named.
+        from: Sequence,
+        /// The page, in order.
         pending: Vec<(Sequence, Invocation)>,
-        /// True when the ledger lists it among those with pending invocations.
-        listed: bool,
-        /// When a request carried its values last, if any of them expires after that.
-        accessed: Option<Millis>,
+        /// True when there are more.
+        more: bool,
     },
     /// To [`Load::Pending`].
     Pending {
+        /// The question.
+        page: u64,
         /// The page.
         addresses: Vec<Address>,
         /// False when this was the last page.
@@ -80,6 +108,15 @@ pub enum Loaded {
         messages: Vec<(Millis, Sequence, DelayedMessage)>,
         /// False when there are no more.
         more: bool,
+    },
+    /// To [`Load::Expired`].
+    Expired {
+        /// Addresses with at least one value that is over. A value that was written meanwhile is not.
+        over: Vec<Address>,
+        /// True when there are values among the others that will be over some day.
+        alive: bool,
+        /// The last address that was looked at; `None` when there are no more behind it.
+        next: Option<Address>,
     },
     /// To [`Load::Tokens`].
     Tokens {
@@ -95,4 +132,24 @@ pub enum Loaded {
         /// What was recorded under it.
         found: Option<IdempotencyEntry>,
     },
+}
+
+/// All of one address but the invocations that did not fit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadedAddress {
+    /// Which one.
+    pub address: Address,
+    /// All its state values, declared or not, by name, in byte order. States and pending invocations are of one
+    /// checkpoint: never an older state with the invocation that changed it gone.
+    pub states: Vec<(Arc<str>, StateValue)>,
+    /// Its first pending invocations, in order.
+    pub pending: Vec<(Sequence, Invocation)>,
+    /// True when there are more of them.
+    pub more: bool,
+    /// The failure that it was parked with.
+    pub failure: Option<FailureRecord>,
+    /// True when the ledger lists it among those with pending invocations.
+    pub listed: bool,
+    /// When a request carried its values last, if any of them expires after that.
+    pub accessed: Option<Millis>,
 }

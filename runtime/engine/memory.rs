@@ -11,10 +11,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use millpond_protocol::{Address, TypeName};
 
+use crate::Lives;
 use crate::accept::{Lanes, NEW_LANE, Refused, moved_lanes};
 use crate::{
-    Checkpoint, DelayedMessage, IdempotencyEntry, Invocation, LaneName, Load, Loaded, Millis, Place, Restored,
-    Sequence, StateSpec, StateValue, Write,
+    Backlog, Checkpoint, DelayedMessage, FailureRecord, IdempotencyEntry, Invocation, LaneName, Load, Loaded,
+    LoadedAddress, Millis, Place, Restored, Sequence, StateSpec, StateValue, Write,
 };
 
 /// Everything that is durable.
@@ -29,6 +30,7 @@ pub struct MemoryLedger {
     delayed: BTreeMap<(Millis, Sequence), DelayedMessage>,
     tokens: BTreeMap<(Arc<str>, Arc<str>), (Millis, Sequence)>,
     specs: BTreeMap<(TypeName, Arc<str>), StateSpec>,
+    backlogs: BTreeMap<TypeName, Backlog>,
 }
 
 /// One address.
@@ -38,11 +40,32 @@ struct Cell {
     pending: BTreeMap<Sequence, Invocation>,
     listed: bool,
     accessed: Option<Millis>,
+    failure: Option<FailureRecord>,
 }
 
 impl Cell {
     fn is_empty(&self) -> bool {
-        self.states.is_empty() && self.pending.is_empty() && !self.listed && self.accessed.is_none()
+        self.states.is_empty()
+            && self.pending.is_empty()
+            && !self.listed
+            && self.accessed.is_none()
+            && self.failure.is_none()
+    }
+}
+
+impl Cell {
+    /// Invocations from a number on, and whether there are more than `bytes` allow; one always fits.
+    fn page(&self, from: Sequence, bytes: usize) -> (Vec<(Sequence, Invocation)>, bool) {
+        let mut left = bytes;
+        let mut page = Vec::new();
+        for (sequence, invocation) in self.pending.range(from..) {
+            if invocation.bytes() > left && !page.is_empty() {
+                return (page, true);
+            }
+            left = left.saturating_sub(invocation.bytes());
+            page.push((*sequence, invocation.clone()));
+        }
+        (page, false)
     }
 }
 
@@ -50,7 +73,7 @@ impl MemoryLedger {
     /// What the last checkpoint says of the engine's own variables.
     pub fn restore(&self) -> Restored {
         let meta = self.last.as_ref().map(|last| last.meta.clone()).unwrap_or_default();
-        Restored { meta, lanes: self.lanes.clone() }
+        Restored { meta, lanes: self.lanes.clone(), backlogs: self.backlogs.clone() }
     }
 
     /// Takes one checkpoint in. The number taken in last may come again with the same content and has no second effect.
@@ -108,7 +131,7 @@ impl MemoryLedger {
             Write::ForgetIdempotency { generation } => {
                 self.idempotency.retain(|(kept, _), _| kept != generation);
             }
-            Write::Accessed { address, time } => self.change(address, |cell| cell.accessed = Some(*time)),
+            Write::Accessed { address, time } => self.change(address, |cell| cell.accessed = *time),
             Write::Delayed { due, sequence, message } => {
                 self.delayed.insert((*due, *sequence), message.clone());
             }
@@ -120,6 +143,13 @@ impl MemoryLedger {
             }
             Write::Token { id, token, delayed: None } => {
                 self.tokens.remove(&(id.clone(), token.clone()));
+            }
+            Write::Failure { address, failure } => self.change(address, |cell| cell.failure.clone_from(failure)),
+            Write::Backlog { function, backlog } if backlog.is_empty() => {
+                self.backlogs.remove(function);
+            }
+            Write::Backlog { function, backlog } => {
+                self.backlogs.insert(function.clone(), *backlog);
             }
             Write::Spec { function, spec } => {
                 self.specs.insert((function.clone(), spec.name.clone()), spec.clone());
@@ -139,9 +169,11 @@ impl MemoryLedger {
     /// What the engine asked for.
     pub fn load(&self, load: &Load) -> Loaded {
         match load {
-            Load::Address(address) => self.address(address),
-            Load::Pending { after, limit } => self.listed(after.as_ref(), *limit),
+            Load::Address { address, bytes } => self.address(address, *bytes),
+            Load::Mailbox { address, from, bytes } => self.mailbox(address, *from, *bytes),
+            Load::Pending { page, after, limit } => self.listed(*page, after.as_ref(), *limit),
             Load::Delayed { after, limit } => self.delayed(*after, *limit),
+            Load::Expired { after, rows, now, lives } => self.expired(after.as_ref(), *rows, *now, lives),
             Load::Tokens { id, tokens, call } => {
                 let behind = |token: &Arc<str>| Some((token.clone(), *self.tokens.get(&(id.clone(), token.clone()))?));
                 Loaded::Tokens { call: *call, found: tokens.iter().filter_map(behind).collect() }
@@ -154,16 +186,52 @@ impl MemoryLedger {
         }
     }
 
-    fn address(&self, address: &Address) -> Loaded {
+    fn address(&self, address: &Address, bytes: usize) -> Loaded {
         let cell = self.cells.get(&Place::new(address.clone())).cloned().unwrap_or_default();
         let accessed = cell.accessed.filter(|_| !cell.states.is_empty());
-        Loaded::Address {
+        let (pending, more) = cell.page(0, bytes);
+        Loaded::Address(LoadedAddress {
             address: address.clone(),
             states: cell.states.into_iter().collect(),
-            pending: cell.pending.into_iter().collect(),
+            pending,
+            more,
+            // Only what waits can be parked.
+            failure: cell.failure.filter(|_| cell.listed),
             listed: cell.listed,
             accessed,
+        })
+    }
+
+    fn mailbox(&self, address: &Address, from: Sequence, bytes: usize) -> Loaded {
+        let page = self.cells.get(&Place::new(address.clone())).map(|cell| cell.page(from, bytes));
+        let (pending, more) = page.unwrap_or_default();
+        Loaded::Mailbox { address: address.clone(), from, pending, more }
+    }
+
+    fn expired(&self, after: Option<&Address>, rows: usize, now: Millis, lives: &Lives) -> Loaded {
+        let behind = after.map_or(Bound::Unbounded, |after| Bound::Excluded(Place::new(after.clone())));
+        let (mut over, mut alive, mut last, mut seen) = (Vec::new(), false, None, 0);
+        let cells = self.cells.range((behind, Bound::Unbounded));
+        for (place, cell) in cells.filter(|(_, cell)| !cell.states.is_empty()) {
+            if seen >= rows && last.is_some() {
+                return Loaded::Expired { over, alive, next: last };
+            }
+            let address = place.address();
+            seen += cell.states.len();
+            let life = |name: &Arc<str>| {
+                let named = lives.iter().find(|(function, state, _)| *function == address.function && state == name);
+                named.map(|(_, _, life)| *life)
+            };
+            let mortal = cell.states.iter().filter_map(|(name, value)| Some((life(name)?, value)));
+            let (gone, living): (Vec<_>, Vec<_>) =
+                mortal.partition(|(life, value)| life.is_over(value.written, cell.accessed, now));
+            alive |= !living.is_empty();
+            if !gone.is_empty() {
+                over.push(address.clone());
+            }
+            last = Some(address.clone());
         }
+        Loaded::Expired { over, alive, next: None }
     }
 
     fn delayed(&self, after: (Millis, Sequence), limit: usize) -> Loaded {
@@ -172,16 +240,31 @@ impl MemoryLedger {
         Loaded::Delayed { after, messages, more: rows.next().is_some() }
     }
 
+    /// Failures of addresses that are kept.
+    pub fn failures(&self) -> usize {
+        self.cells.values().filter(|cell| cell.failure.is_some()).count()
+    }
+
+    /// Stamps of access that are kept.
+    pub fn stamps(&self) -> usize {
+        self.cells.values().filter(|cell| cell.accessed.is_some()).count()
+    }
+
+    /// What function types have waiting.
+    pub fn backlogs(&self) -> &BTreeMap<TypeName, Backlog> {
+        &self.backlogs
+    }
+
     /// Delayed messages that wait, and tokens that stand for one.
     pub fn waiting(&self) -> (usize, usize) {
         (self.delayed.len(), self.tokens.len())
     }
 
-    fn listed(&self, after: Option<&Address>, limit: usize) -> Loaded {
+    fn listed(&self, page: u64, after: Option<&Address>, limit: usize) -> Loaded {
         let behind = after.map_or(Bound::Unbounded, |after| Bound::Excluded(Place::new(after.clone())));
         let mut listed = self.cells.range((behind, Bound::Unbounded)).filter(|(_, cell)| cell.listed);
         let addresses = listed.by_ref().take(limit).map(|(place, _)| place.address().clone()).collect();
-        Loaded::Pending { addresses, more: listed.next().is_some() }
+        Loaded::Pending { page, addresses, more: listed.next().is_some() }
     }
 
     /// Records of a lane with sequence numbers above `after`, at most `limit` of them and, beyond the first, at most

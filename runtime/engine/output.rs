@@ -1,11 +1,12 @@
 //! What the engine asks the driver to do.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use millpond_protocol::{Address, TypeName};
 
-use crate::{CallId, Checkpoint, FailureKind, LaneId, Load, Millis, Receipt};
+use crate::{CallId, Checkpoint, DeadLetter, FailureKind, LaneId, Load, Millis, Receipt};
 
 /// One thing to be done.
 #[derive(Debug, Clone)]
@@ -53,6 +54,12 @@ pub enum Answer {
     KeyReused,
     /// The engine is stopping. Nothing was taken in.
     Stopping,
+    /// A function type that the event names has as much waiting as it may. Nothing was taken in: try later.
+    Full,
+    /// The address does not wait for its next attempt, or another invocation is first in line. Nothing was done.
+    NotFirst,
+    /// The endpoint has no place for dead letters. Nothing was done.
+    NoRoute,
 }
 
 /// One attempt to call a function.
@@ -97,7 +104,7 @@ pub enum Notice {
         /// Milliseconds until the next one.
         next_ms: Millis,
         /// Code of the failure.
-        code: &'static str,
+        code: Cow<'static, str>,
         /// What went wrong.
         error: Arc<str>,
     },
@@ -108,9 +115,16 @@ pub enum Notice {
         /// Why.
         kind: FailureKind,
         /// Code of the failure.
-        code: &'static str,
+        code: Cow<'static, str>,
         /// What went wrong.
         error: Arc<str>,
+    },
+    /// An invocation was taken out of its queue without having run.
+    GivenUp {
+        /// The invocation, and why.
+        letter: Box<DeadLetter>,
+        /// The lane that keeps it; `None` when it was dropped.
+        lane: Option<LaneId>,
     },
     /// A parked address was answered again.
     Recovered {

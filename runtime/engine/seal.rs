@@ -17,6 +17,8 @@ pub(crate) struct Delta {
     sealed: u64,
     /// Number of the last durable checkpoint.
     durable: u64,
+    /// Cells with changes in the sealed checkpoint.
+    sealed_cells: Vec<Slot>,
     /// Cells with changes, in the order in which they were changed first.
     cells: Vec<Slot>,
     /// Changes that belong to no cell.
@@ -37,6 +39,7 @@ impl Delta {
         Delta {
             sealed: checkpoint,
             durable: checkpoint,
+            sealed_cells: Vec::new(),
             cells: Vec::new(),
             writes: Vec::new(),
             bytes: 0,
@@ -138,9 +141,12 @@ impl Engine {
     fn seal(&mut self) {
         let number = self.delta.next_checkpoint();
         let mut writes = std::mem::take(&mut self.delta.writes);
-        for slot in std::mem::take(&mut self.delta.cells) {
-            self.seal_cell(slot, number, &mut writes);
+        let cells = std::mem::take(&mut self.delta.cells);
+        for slot in &cells {
+            self.seal_cell(*slot, number, &mut writes);
         }
+        self.delta.sealed_cells = cells;
+        self.functions.seal(&mut writes);
         for (place, lane) in self.lanes.iter_mut().enumerate() {
             lane.seal(LaneId(place as u32), &mut writes);
         }
@@ -172,19 +178,24 @@ impl Engine {
                 value: state.value.clone(),
             });
         }
-        cell.states.retain(|state| state.value.is_some());
+        cell.forget_removed();
+        if cell.states.is_empty() && cell.accessed.take().is_some() {
+            cell.accessed_dirty = false;
+            writes.push(Write::Accessed { address: cell.address.clone(), time: None });
+        }
         if std::mem::take(&mut cell.accessed_dirty)
             && let Some(time) = cell.accessed
         {
-            writes.push(Write::Accessed { address: cell.address.clone(), time });
+            writes.push(Write::Accessed { address: cell.address.clone(), time: Some(time) });
+        }
+        if std::mem::take(&mut cell.failure_dirty) {
+            writes.push(Write::Failure { address: cell.address.clone(), failure: cell.failure_record() });
         }
         for sequence in cell.finished.drain(..) {
             writes.push(Write::Finished { address: cell.address.clone(), sequence });
         }
-        // Arrivals since the last seal stand at the end of the mailbox.
-        let sealed = cell.mailbox.iter().rposition(|pending| pending.sealed).map_or(0, |last| last + 1);
-        for pending in cell.mailbox.iter_mut().skip(sealed) {
-            pending.sealed = true;
+        for pending in cell.mailbox.fresh() {
+            pending.sealed = Some(number);
             writes.push(Write::Pending {
                 address: cell.address.clone(),
                 sequence: pending.sequence,
@@ -214,6 +225,8 @@ impl Engine {
         self.idempotency.durable(checkpoint);
         self.delayed.durable(checkpoint);
         self.tokens.durable(checkpoint);
+        let cells = std::mem::take(&mut self.delta.sealed_cells);
+        self.settle(cells);
         self.cells.evict(self.config.limits.cache_bytes, checkpoint);
     }
 }

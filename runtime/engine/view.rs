@@ -1,11 +1,12 @@
 //! What people see of the engine: one address, and the metrics.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use millpond_protocol::TypeName;
 
-use crate::{FailureKind, FunctionMetrics, Millis, StateValue};
+use crate::{FailureKind, FunctionMetrics, Millis, Sequence, StateValue};
 
 /// One address as it is in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +15,10 @@ pub struct AddressView {
     pub states: Vec<(Arc<str>, StateValue)>,
     /// Invocations that wait, the running batch not counted.
     pub waiting: usize,
+    /// True when more of them wait in the ledger.
+    pub more: bool,
+    /// Number of the invocation that is first in line, or in the call in flight.
+    pub first: Option<Sequence>,
     /// The call in flight.
     pub call: Option<CallView>,
     /// The failure it is in.
@@ -37,7 +42,7 @@ pub struct FailureView {
     /// Its kind.
     pub kind: FailureKind,
     /// Its code.
-    pub code: &'static str,
+    pub code: Cow<'static, str>,
     /// What went wrong last.
     pub error: Arc<str>,
     /// Attempts made.
@@ -57,8 +62,10 @@ pub struct Metrics {
     pub functions: BTreeMap<TypeName, FunctionMetrics>,
     /// Addresses in memory.
     pub addresses: usize,
-    /// Addresses parked.
-    pub parked: usize,
+    /// Addresses parked, in memory and in the ledger.
+    pub parked: u64,
+    /// Bytes of addresses in memory that wait for their turn or are parked.
+    pub waiting_bytes: usize,
     /// Bytes of invocations in memory.
     pub pending_bytes: usize,
     /// Bytes of idle addresses in memory.

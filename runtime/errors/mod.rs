@@ -119,6 +119,9 @@ codes! {
     MP0054 "timeout larger than the whole call", "tests/modules/snapshots";
     MP0055 "client certificate without key, or key without certificate", "tests/modules/snapshots";
     MP0056 "certificate or key file is not there", "tests/modules/snapshots";
+    MP0057 "dead letters without a place to go", "tests/modules/snapshots";
+    MP0058 "egress of dead letters is not declared", "tests/modules/snapshots";
+    MP0059 "egress has no such topic for dead letters", "tests/modules/snapshots";
     MP0060 "ingress reads nothing", "tests/modules/snapshots";
     MP0061 "Kafka setting is missing", "tests/modules/snapshots";
     MP0062 "start offsets cannot be used", "tests/modules/snapshots";
@@ -145,6 +148,7 @@ codes! {
     MP1012 "node stopped before it answered", "ingress/tests.rs";
     MP1013 "too many connections or bodies at one time", "ingress/tests.rs";
     MP1014 "body did not arrive", "ingress/tests.rs";
+    MP1015 "function type is full", "ingress/tests.rs";
     // 2: router.
     MP2003 "no endpoint serves a target", "tests/modules/snapshots";
     // 3: engine.
@@ -160,6 +164,8 @@ codes! {
     MP3012 "delay is negative", "engine/tests/delayed.rs";
     MP3013 "cancellation without a token", "engine/tests/delayed.rs";
     MP3014 "cancellation token is too long", "engine/tests/delayed.rs";
+    MP3015 "answer names too many function types", "engine/tests/spilling.rs";
+    MP3020 "an operator took the message out", "egress/dead_letter.rs";
     MP3099 "the engine stopped by itself", "-";
     // 4: invoker. 400x-401x the exchange, 402x the content of an answer.
     MP4001 "endpoint does not accept connections", "invoker/tests/classification.rs";
@@ -203,7 +209,11 @@ codes! {
     MP6007 "topic cannot be read from the ledger", "egress/tests.rs";
     MP6008 "too many readers follow topics", "egress/tests.rs";
     MP6009 "node stopped while records were taken or freed", "egress/tests.rs";
+    MP6020 "ledger is a stale copy", "publisher/tests/lineage.rs";
+    MP6021 "cursor of an egress is missing", "publisher/tests/lineage.rs";
+    MP6022 "cursor of an egress cannot be read", "publisher/tests/lineage.rs";
     // 7: admin, command line, the node as a whole.
+    MP7001 "admin API does not answer", "cli/address.rs";
     MP7002 "admin API open to the network without a token", "cli/run.rs";
     MP7003 "unknown error code", "cli/explain.rs";
     MP7004 "admin token file cannot be used", "cli/run.rs";
@@ -216,6 +226,10 @@ codes! {
     MP7015 "engine does not answer the admin API", "admin/tests.rs";
     MP7016 "admin API has no such path or method", "admin/tests.rs";
     MP7017 "address cannot be read from the ledger", "admin/tests.rs";
+    MP7018 "message is not first in line", "admin/tests.rs";
+    MP7019 "no place for dead letters", "admin/tests.rs";
+    MP7020 "message to take out is not named", "admin/tests.rs";
+    MP7021 "function is being called, nothing is decided yet", "admin/tests.rs";
     MP7030 "address to listen on cannot be had", "tests/e2e";
     MP7031 "the system refused something", "-";
 }

@@ -211,6 +211,14 @@ fn answered(answer: Answer) -> Response {
                 .into_response()
         }
         Answer::Stopping => not_ready("the node is stopping").into_response(),
+        Answer::Full => {
+            let error = "the function type has as many messages waiting as it may; nothing was taken in";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "MP1015", error)
+                .hint("send it again; if this lasts, see in `/metrics` whether the function fails or is slow")
+                .retry_after(RETRY_AFTER)
+                .into_response()
+        }
+        Answer::NotFirst | Answer::NoRoute => unreachable!("operators are answered so, producers are not"),
     }
 }
 

@@ -9,11 +9,11 @@ use sha2::{Digest, Sha256};
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Bytes of a key.
-pub(super) const KEY_BYTES_MAX: usize = 255;
+pub const KEY_BYTES_MAX: usize = 255;
 
 /// A key that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum KeyError {
+pub enum KeyError {
     #[error("the request has {0} `Idempotency-Key` headers, not 1")]
     Several(usize),
     #[error("the `Idempotency-Key` is empty")]
@@ -25,7 +25,7 @@ pub(super) enum KeyError {
 }
 
 /// Reads the key, if there is one. It is taken as it stands: quotes belong to it.
-pub(super) fn key(headers: &HeaderMap) -> Result<Option<Box<str>>, KeyError> {
+pub fn key(headers: &HeaderMap) -> Result<Option<Box<str>>, KeyError> {
     let several = headers.get_all(IDEMPOTENCY_KEY).iter().count();
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     let bytes = value.as_bytes();
@@ -38,7 +38,7 @@ pub(super) fn key(headers: &HeaderMap) -> Result<Option<Box<str>>, KeyError> {
 }
 
 /// Ties a key to target, value type and value: the same key with another of them is a mistake of the sender.
-pub(super) fn guard(key: Box<str>, target: &Address, value_type: &str, value: &[u8]) -> IdempotencyKey {
+pub fn guard(key: Box<str>, target: &Address, value_type: &str, value: &[u8]) -> IdempotencyKey {
     let mut digest = Sha256::new();
     let function = &target.function;
     for part in [function.namespace(), function.name(), &target.id, value_type] {

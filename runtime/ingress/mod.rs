@@ -1,7 +1,8 @@
 //! Ingresses: they read events and hand them to the engine. They decide nothing, and they can be paused.
 
 mod http;
-mod idempotency;
+#[doc(hidden)]
+pub mod idempotency;
 
 pub use http::{HttpIngress, IngressLimits};
 

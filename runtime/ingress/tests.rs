@@ -178,7 +178,7 @@ async fn paused_intake() {
     expect(waiting.await.expect("an answer"), 200, "").await;
 }
 
-/// A node that is not ready takes nothing in and says so.
+/// A node that is not ready, or has no room for one function type, takes nothing in and says so.
 #[tokio::test]
 async fn not_ready() {
     let node = FakeNode::start();
@@ -202,6 +202,10 @@ async fn not_ready() {
     node.node.set_paused(false);
     node.world().answer = Some(Answer::Stopping);
     expect(sent(put(address, PATH).body("3")).await, 503, "MP1011").await;
+    node.world().answer = Some(Answer::Full);
+    let full = sent(put(address, PATH).body("4")).await;
+    assert_eq!(full.headers()["retry-after"], "1");
+    expect(full, 503, "MP1015").await;
     node.world().answer = None;
     node.world().drop_answers = true;
     expect(sent(put(address, PATH).body("4")).await, 503, "MP1012").await;

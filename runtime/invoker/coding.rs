@@ -11,11 +11,11 @@ use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 
 /// The value of `accept-encoding`, as upstream sends it.
-pub(super) const OFFERED: &str = "gzip,deflate";
+pub const OFFERED: &str = "gzip,deflate";
 
 /// How a body is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Coding {
+pub enum Coding {
     /// Not at all.
     Identity,
     /// RFC 1952.
@@ -26,7 +26,7 @@ pub(super) enum Coding {
 
 /// Why a body cannot be unpacked.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum CodingError {
+pub enum CodingError {
     #[error("content coding `{0}` was not offered")]
     Unknown(String),
     #[error("the packed body is damaged")]
@@ -35,7 +35,7 @@ pub(super) enum CodingError {
 
 /// What is wrong with an unpacked body.
 #[derive(Debug)]
-pub(super) enum Unpack {
+pub enum Unpack {
     /// It is larger than the limit.
     TooLarge,
     /// It is damaged.
@@ -44,7 +44,7 @@ pub(super) enum Unpack {
 
 impl Coding {
     /// Reads `content-encoding`. More than one coding on top of the other is not offered, so not understood.
-    pub(super) fn of(headers: &HeaderMap) -> Result<Coding, CodingError> {
+    pub fn of(headers: &HeaderMap) -> Result<Coding, CodingError> {
         let mut coding = Coding::Identity;
         for value in headers.get_all(CONTENT_ENCODING) {
             let text = String::from_utf8_lossy(value.as_bytes());
@@ -65,7 +65,7 @@ impl Coding {
     }
 
     /// Unpacks a body to at most `limit` bytes. An empty body stays empty.
-    pub(super) fn unpack(self, body: Bytes, limit: usize) -> Result<Bytes, Unpack> {
+    pub fn unpack(self, body: Bytes, limit: usize) -> Result<Bytes, Unpack> {
         if body.is_empty() {
             return Ok(body);
         }

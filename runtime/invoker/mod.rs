@@ -11,7 +11,8 @@
 
 pub mod answer;
 mod codes;
-mod coding;
+#[doc(hidden)]
+pub mod coding;
 mod connect;
 mod connection;
 mod deadline;
@@ -21,11 +22,14 @@ mod function;
 mod gauge;
 mod metrics;
 mod pool;
-mod retry_after;
+#[doc(hidden)]
+pub mod retry_after;
 mod slots;
 mod socket;
-mod template;
-mod verdict;
+#[doc(hidden)]
+pub mod template;
+#[doc(hidden)]
+pub mod verdict;
 
 #[cfg(test)]
 mod tests;

@@ -7,10 +7,10 @@ use http::header::RETRY_AFTER;
 use millpond_engine::Millis;
 
 /// Longer waits are cut to this: a mistyped header must not stop an address for a year.
-pub(super) const RETRY_AFTER_MS_MAX: Millis = 5 * 60 * 1000;
+pub const RETRY_AFTER_MS_MAX: Millis = 5 * 60 * 1000;
 
 /// The wait in milliseconds; `None` when there is no header, or one that says nothing. A date that has passed is zero.
-pub(super) fn parse(headers: &HeaderMap, now: SystemTime) -> Option<Millis> {
+pub fn parse(headers: &HeaderMap, now: SystemTime) -> Option<Millis> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
         // More digits than fit are a long time.

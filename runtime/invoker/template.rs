@@ -12,26 +12,26 @@ const FUNCTION_NAME: &str = "{function.name}";
 
 /// A template that gives a URL for ordinary names.
 #[derive(Debug, Clone)]
-pub(super) struct Template {
+pub struct Template {
     text: String,
 }
 
 /// Where the calls of one function type go.
 #[derive(Debug, Clone)]
-pub(super) struct Destination {
+pub struct Destination {
     /// Scheme, host and port.
-    pub(super) server: Uri,
+    pub server: Uri,
     /// Path and query, as they are written.
-    pub(super) target: Uri,
+    pub target: Uri,
     /// The value of `host`; the ports 80 and 443 are left out whatever the scheme, as upstream does.
-    pub(super) host: HeaderValue,
+    pub host: HeaderValue,
     /// The URL without user, password and query: those may be secrets.
-    pub(super) shown: String,
+    pub shown: String,
 }
 
 /// Why there is no URL to call.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum InvalidUrl {
+pub enum InvalidUrl {
     /// Another brace than those of the stand-in.
     #[error("`{{function.name}}` is the only thing that may stand in braces")]
     Brace,
@@ -54,7 +54,7 @@ pub(super) enum InvalidUrl {
 
 /// A part of a URL in which the name of the function type may stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub enum Place {
     /// Host and port.
     Host,
     /// The path.
@@ -75,7 +75,7 @@ impl std::fmt::Display for Place {
 
 impl Template {
     /// Checks a template with a harmless name.
-    pub(super) fn parse(text: &str) -> Result<Template, InvalidUrl> {
+    pub fn parse(text: &str) -> Result<Template, InvalidUrl> {
         let text = text.split('#').next().unwrap_or_default().to_owned();
         let template = Template { text };
         template.destination("name")?;
@@ -83,7 +83,7 @@ impl Template {
     }
 
     /// The URL of the function type with this name.
-    pub(super) fn destination(&self, name: &str) -> Result<Destination, InvalidUrl> {
+    pub fn destination(&self, name: &str) -> Result<Destination, InvalidUrl> {
         self.check_name(name)?;
         let text = self.text.replace(FUNCTION_NAME, name);
         if text.contains(['{', '}']) {
@@ -122,7 +122,7 @@ impl Template {
     }
 
     /// The template without user, password and query.
-    pub(super) fn shown(&self) -> String {
+    pub fn shown(&self) -> String {
         let (scheme, rest) = self.text.split_once("://").unwrap_or_default();
         let rest = rest.split('?').next().unwrap_or_default();
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));

@@ -117,7 +117,7 @@ fn said(headers: &HeaderMap, body: &[u8]) -> Said {
 }
 
 /// Text for a log: one line, no control characters, not long.
-fn one_line(bytes: &[u8]) -> String {
+pub fn one_line(bytes: &[u8]) -> String {
     let bytes = &bytes[..bytes.len().min(SAID_CHARS_MAX * 8)];
     let text = String::from_utf8_lossy(bytes);
     let mut line = String::new();

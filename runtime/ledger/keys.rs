@@ -12,6 +12,7 @@
 //! family  kind                key behind group and kind
 //! values  10 state            address, name of the state (to the end of the key)
 //! values  11 accessed         address
+//! values  12 failure          address
 //! queues  20 listed           address
 //! queues  21 pending          address, sequence
 //! queues  22 delayed          due time (u64, big endian), sequence; the group is that of the sender's id
@@ -22,6 +23,7 @@
 //! queues  83 outbox           lane, sequence of the first record in it
 //! queues  84 idempotency      generation (u64, big endian), key (to the end of the key)
 //! queues  85 spec             text(namespace) text(name) of the function, name of the state (to the end of the key)
+//! queues  86 backlog          text(namespace) text(name) of the function
 //! ```
 //!
 //! A length stands in front of each text, so no address is a prefix of another one and everything that belongs to one
@@ -45,6 +47,8 @@ pub enum Kind {
     State = 0x10,
     /// When a request carried the values of an address last.
     Accessed = 0x11,
+    /// The failure that an address is parked with.
+    Failure = 0x12,
     /// The address has pending invocations.
     Listed = 0x20,
     /// A pending invocation.
@@ -65,6 +69,8 @@ pub enum Kind {
     Idempotency = 0x84,
     /// A state that a function type declared.
     Spec = 0x85,
+    /// What a function type has waiting.
+    Backlog = 0x86,
 }
 
 /// The key of the engine's own variables.
@@ -78,6 +84,9 @@ pub const LANES: &[u8] = &[0xff, 0xff, Kind::Lane as u8];
 
 /// What all keys of specs begin with.
 pub const SPECS: &[u8] = &[0xff, 0xff, Kind::Spec as u8];
+
+/// What all keys of backlogs begin with.
+pub const BACKLOGS: &[u8] = &[0xff, 0xff, Kind::Backlog as u8];
 
 /// Makes keys, one at a time, in memory that is used again.
 #[derive(Debug, Default)]
@@ -100,6 +109,18 @@ impl KeyBuffer {
     /// The key of the time at which a request carried the values of an address last.
     pub fn accessed(&mut self, address: &Address) -> &[u8] {
         self.of_address(Kind::Accessed, address);
+        &self.0
+    }
+
+    /// The key of the failure that an address is parked with.
+    pub fn failure(&mut self, address: &Address) -> &[u8] {
+        self.of_address(Kind::Failure, address);
+        &self.0
+    }
+
+    /// What the keys of all state values of this key group begin with.
+    pub fn states_in(&mut self, group: u16) -> &[u8] {
+        self.begin(group, Kind::State);
         &self.0
     }
 
@@ -192,6 +213,14 @@ impl KeyBuffer {
         &self.0
     }
 
+    /// The key of what a function type has waiting.
+    pub fn backlog(&mut self, function: &TypeName) -> &[u8] {
+        self.begin(NO_GROUP, Kind::Backlog);
+        self.text(function.namespace());
+        self.text(function.name());
+        &self.0
+    }
+
     fn of_address(&mut self, kind: Kind, address: &Address) {
         self.begin(key_group(&address.id), kind);
         self.text(address.function.namespace());
@@ -263,6 +292,8 @@ pub enum Key {
     },
     /// When a request carried the values of an address last.
     Accessed(Address),
+    /// The failure that an address is parked with.
+    Failure(Address),
     /// A message that waits for its time.
     Delayed {
         /// The key group of its sender's id.
@@ -315,6 +346,8 @@ pub enum Key {
         /// The state.
         state: String,
     },
+    /// What a function type has waiting.
+    Backlog(TypeName),
 }
 
 impl Key {
@@ -328,6 +361,7 @@ impl Key {
             _ if kind == Kind::Listed as u8 => Key::Listed(rest.address(group)?),
             _ if kind == Kind::Pending as u8 => Key::Pending { address: rest.address(group)?, sequence: rest.u64()? },
             _ if kind == Kind::Accessed as u8 => Key::Accessed(rest.address(group)?),
+            _ if kind == Kind::Failure as u8 => Key::Failure(rest.address(group)?),
             _ if kind == Kind::Delayed as u8 => Key::Delayed {
                 group: Some(group).filter(|group| *group < KEY_GROUPS)?,
                 due: rest.u64()?,
@@ -343,6 +377,7 @@ impl Key {
                 Key::Idempotency { generation: rest.u64()?, key: rest.remainder()? }
             }
             _ if kind == Kind::Spec as u8 => Key::Spec { function: rest.typename()?, state: rest.remainder()? },
+            _ if kind == Kind::Backlog as u8 => Key::Backlog(rest.typename()?),
             _ => return None,
         };
         rest.0.is_empty().then_some(key)
@@ -354,6 +389,7 @@ impl fmt::Display for Key {
         match self {
             Key::State { address, name } => write!(f, "state `{name}` of `{address}`"),
             Key::Accessed(address) => write!(f, "last call of `{address}`"),
+            Key::Failure(address) => write!(f, "failure of `{address}`"),
             Key::Delayed { due, sequence, .. } => write!(f, "delayed message {sequence} due at {due}"),
             Key::Token { id, token } => write!(f, "cancellation token `{token}` of id `{id}`"),
             Key::Listed(address) => write!(f, "list entry of `{address}`"),
@@ -370,6 +406,7 @@ impl fmt::Display for Key {
                 write!(f, "idempotency key `{key}` of generation {generation}")
             }
             Key::Spec { function, state } => write!(f, "spec of state `{state}` of `{function}`"),
+            Key::Backlog(function) => write!(f, "backlog of `{function}`"),
         }
     }
 }
@@ -410,7 +447,8 @@ impl<'a> Rest<'a> {
 
     fn text_bytes(&mut self) -> Option<&'a [u8]> {
         let length = match self.u8()? {
-            LONG => usize::try_from(u32::from_be_bytes(self.array()?)).ok()?,
+            // A text has one form: two keys that say the same would be two places of one thing.
+            LONG => usize::try_from(u32::from_be_bytes(self.array()?)).ok().filter(|long| *long >= LONG.into())?,
             short => usize::from(short),
         };
         self.take(length)
@@ -577,5 +615,16 @@ mod tests {
         let long = "x".repeat(255);
         let key = key.listed(&Address::new(TypeName::new("", ""), long.as_str())).to_vec();
         assert_eq!(&key[2..10], [0x20, 0, 0, 0xff, 0, 0, 0, 255]);
+    }
+
+    /// A short text behind a long length is no key, so that there is one key for one thing.
+    #[test]
+    fn a_text_has_one_form() {
+        let address = Address::new(TypeName::new("ns", "fn"), "a");
+        let key = KeyBuffer::default().listed(&address).to_vec();
+        assert_eq!(Key::parse(&key), Some(Key::Listed(address)));
+        let (head, rest) = (&key[..3], &key[4..]);
+        let foreign = [head, &[0xff, 0, 0, 0, 2], rest].concat();
+        assert_eq!((Key::parse(&foreign), address_part(&foreign)), (None, None));
     }
 }

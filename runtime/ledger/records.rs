@@ -10,7 +10,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use millpond_engine::{DelayedMessage, Expiration, IdempotencyEntry, Invocation, Meta, StateSpec, StateValue};
+use millpond_engine::{
+    Backlog, DelayedMessage, Expiration, FailureKind, FailureRecord, IdempotencyEntry, Invocation, Meta, StateSpec,
+    StateValue,
+};
 use millpond_protocol::{Address, TypeName};
 use prost::Message;
 
@@ -99,6 +102,97 @@ pub struct AccessedRecord {
     /// In milliseconds since the Unix epoch.
     #[prost(uint64, tag = "1")]
     pub time: u64,
+}
+
+/// The failure that an address is parked with.
+#[derive(Clone, PartialEq, Message)]
+pub struct FailureOfAddress {
+    /// 1 unreachable, 2 rejected, 3 no endpoint.
+    #[prost(uint32, tag = "1")]
+    pub kind: u32,
+    /// Its code.
+    #[prost(string, tag = "2")]
+    pub code: String,
+    /// What went wrong last.
+    #[prost(string, tag = "3")]
+    pub error: String,
+    /// Attempts made.
+    #[prost(uint32, tag = "4")]
+    pub attempts: u32,
+    /// When the first one failed.
+    #[prost(uint64, tag = "5")]
+    pub since: u64,
+    /// When it was parked last.
+    #[prost(uint64, tag = "6")]
+    pub parked: u64,
+    /// When it is tried next; the highest number is when something wakes it.
+    #[prost(uint64, tag = "7")]
+    pub next: u64,
+}
+
+impl From<&FailureRecord> for FailureOfAddress {
+    fn from(failure: &FailureRecord) -> FailureOfAddress {
+        FailureOfAddress {
+            kind: match failure.kind {
+                FailureKind::Unreachable => 1,
+                FailureKind::Rejected => 2,
+                FailureKind::NoEndpoint => 3,
+            },
+            code: failure.code.to_string(),
+            error: failure.error.to_string(),
+            attempts: failure.attempts,
+            since: failure.since,
+            parked: failure.parked,
+            next: failure.next,
+        }
+    }
+}
+
+impl TryFrom<FailureOfAddress> for FailureRecord {
+    type Error = &'static str;
+
+    fn try_from(record: FailureOfAddress) -> Result<FailureRecord, Self::Error> {
+        Ok(FailureRecord {
+            kind: match record.kind {
+                1 => FailureKind::Unreachable,
+                2 => FailureKind::Rejected,
+                3 => FailureKind::NoEndpoint,
+                _ => return Err("kind of failure is none that is known"),
+            },
+            code: record.code.into(),
+            error: record.error.into(),
+            attempts: record.attempts,
+            since: record.since,
+            parked: record.parked,
+            next: record.next,
+        })
+    }
+}
+
+/// What a function type has waiting.
+#[derive(Clone, PartialEq, Message)]
+pub struct BacklogRecord {
+    /// Invocations that have not run.
+    #[prost(uint64, tag = "1")]
+    pub invocations: u64,
+    /// Their bytes.
+    #[prost(uint64, tag = "2")]
+    pub bytes: u64,
+    /// Addresses that are parked.
+    #[prost(uint64, tag = "3")]
+    pub parked: u64,
+}
+
+impl From<&Backlog> for BacklogRecord {
+    fn from(backlog: &Backlog) -> BacklogRecord {
+        BacklogRecord { invocations: backlog.invocations, bytes: backlog.bytes, parked: backlog.parked }
+    }
+}
+
+impl From<BacklogRecord> for Backlog {
+    fn from(record: BacklogRecord) -> Backlog {
+        Backlog { invocations: record.invocations, bytes: record.bytes, parked: record.parked }
+    }
 }
 
 /// A message that waits for its time.
@@ -414,11 +508,16 @@ pub fn corrupt(key: &[u8], why: &str) -> LedgerError {
 /// [`LedgerError::Corrupt`] when the bytes are no such record.
 pub fn outbox_ranges(key: &[u8], bytes: &[u8]) -> Result<Vec<Range<usize>>, LedgerError> {
     const RECORD: u64 = 1 << 3 | 2;
+    const FIELDS: Range<u64> = 1..1 << 29;
     let torn = || corrupt(key, "it ends inside a record");
     let mut ranges = Vec::new();
     let mut at = 0;
     while at < bytes.len() {
         let tag = varint(bytes, &mut at).ok_or_else(torn)?;
+        let field = tag >> 3;
+        if !FIELDS.contains(&field) || field == RECORD >> 3 && tag != RECORD {
+            return Err(corrupt(key, "it has a field of no known form"));
+        }
         let length = match tag & 7 {
             0 => varint(bytes, &mut at).map(|_| 0),
             1 => Some(8),
@@ -441,6 +540,10 @@ fn varint(bytes: &[u8], at: &mut usize) -> Option<u64> {
     for shift in (0..64).step_by(7) {
         let byte = *bytes.get(*at)?;
         *at += 1;
+        // The tenth byte has room for one bit.
+        if shift == 63 && byte > 1 {
+            return None;
+        }
         value |= u64::from(byte & 0x7f) << shift;
         if byte < 0x80 {
             return Some(value);
@@ -505,6 +608,27 @@ mod tests {
         #[test]
         fn damaged_outbox_records_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
             let _ = outbox_ranges(b"", &bytes);
+        }
+    }
+
+    /// What is no message is no outbox record: no field 0 and none beyond 2^29, no records that are numbers, no number of
+    /// more than 64 bits.
+    #[test]
+    fn outbox_records_are_messages() {
+        const MOST: [u8; 9] = [0xff; 9];
+        for (bytes, sound) in [
+            (&[1 << 3 | 2, 1, 7][..], true),
+            (&[2 << 3, 7], true),
+            (&[2], false),
+            (&[1 << 3, 7], false),
+            (&[1 << 3 | 5, 7, 7, 7, 7], false),
+            (&[&[2 << 3], &MOST[..], &[1]].concat(), true),
+            (&[&[2 << 3], &MOST[..], &[2]].concat(), false),
+            (&[0xf8, 0xff, 0xff, 0xff, 0x0f, 1], true),
+            (&[0xf8, 0xff, 0xff, 0xff, 0x1f, 1], false),
+        ] {
+            assert_eq!(OutboxRecord::decode(bytes).is_ok(), sound, "{bytes:x?}");
+            assert_eq!(outbox_ranges(b"", bytes).is_ok(), sound, "{bytes:x?}");
         }
     }
 

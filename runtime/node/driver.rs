@@ -124,7 +124,10 @@ impl Driver {
             // Whoever asked may have gone away.
             Request::Inspect { address, reply } => drop(reply.send(self.engine.view(&address))),
             Request::Metrics { reply } => drop(reply.send(self.engine.metrics())),
-            Request::Resume { address } => self.tell(Input::Resume(address)),
+            Request::Operate { address, operation, reply } => {
+                let receipt = self.receipt(reply);
+                self.tell(Input::Operate { address, operation, receipt });
+            }
         }
     }
 
@@ -148,7 +151,7 @@ impl Driver {
                 Output::Checkpoint(checkpoint) => self.storage.commit(checkpoint),
                 Output::Answer { receipt, answer } => {
                     if let Some(reply) = self.waiting.remove(&receipt) {
-                        // A producer that went away will ask again, with its key.
+                        // Whoever went away will ask again: a producer with its key, a person for the address.
                         let _ = reply.send(answer);
                     }
                 }

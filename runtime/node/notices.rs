@@ -6,9 +6,11 @@ use std::collections::HashMap;
 use std::fmt::{self, Display, Write};
 use std::time::{Duration, Instant};
 
-use millpond_engine::{FailureKind, Notice};
+use millpond_engine::{DeadLetter, FailureKind, Notice};
 use millpond_protocol::TypeName;
 use tracing::{debug, error, info, warn};
+
+use crate::egress::decided_by as decided_by_word;
 
 /// Pause between two lines about the same thing.
 const EVERY: Duration = Duration::from_secs(10);
@@ -19,7 +21,7 @@ const REMEMBERED_MAX: usize = 1024;
 /// What was said lately.
 #[derive(Debug, Default)]
 pub(super) struct Notices {
-    said: HashMap<(TypeName, &'static str, &'static str), (Instant, u64)>,
+    said: HashMap<(TypeName, &'static str, String), (Instant, u64)>,
 }
 
 impl Notices {
@@ -27,28 +29,29 @@ impl Notices {
         match notice {
             Notice::Retrying { address, attempt, next_ms, code, error } => {
                 let (function, error) = (OneLine(&address.function), OneLine(error));
-                debug!(address = %OneLine(address), attempt, next_ms, code, %error, "function call failed, will retry");
+                debug!(address = %OneLine(address), attempt, next_ms, %code, %error, "function call failed, will retry");
                 if let Some(suppressed) = self.due(&address.function, "retry", code) {
-                    warn!(%function, code, attempt, next_ms, %error, suppressed, "function call failed, will retry");
+                    warn!(%function, %code, attempt, next_ms, %error, suppressed, "function call failed, will retry");
                 }
             }
             Notice::Parked { address, kind, code, error } => {
                 let (function, error) = (OneLine(&address.function), OneLine(error));
-                debug!(address = %OneLine(address), code, %error, "address parked");
+                debug!(address = %OneLine(address), %code, %error, "address parked");
                 let Some(suppressed) = self.due(&address.function, "park", code) else { return };
                 let hint = format!("millpond explain {code}");
                 match kind {
                     FailureKind::Unreachable => {
-                        warn!(%function, code, %error, suppressed, hint, "address parked, function cannot be reached");
+                        warn!(%function, %code, %error, suppressed, hint, "address parked, function cannot be reached");
                     }
                     FailureKind::Rejected => {
-                        error!(%function, code, %error, suppressed, hint, "address parked, function rejects its message");
+                        error!(%function, %code, %error, suppressed, hint, "address parked, function rejects its message");
                     }
                     FailureKind::NoEndpoint => {
-                        error!(%function, code, %error, suppressed, hint, "address parked, nobody serves it");
+                        error!(%function, %code, %error, suppressed, hint, "address parked, nobody serves it");
                     }
                 }
             }
+            Notice::GivenUp { letter, lane } => self.given_up(letter, lane.is_some()),
             Notice::Recovered { address } => {
                 debug!(address = %OneLine(address), "address answers again");
                 if let Some(suppressed) = self.due(&address.function, "recovered", "") {
@@ -61,8 +64,24 @@ impl Notices {
         }
     }
 
+    /// A message is gone from its queue: the log has to say where it is, if anywhere.
+    fn given_up(&mut self, letter: &DeadLetter, kept: bool) {
+        let DeadLetter { target, sequence, code, error, attempts, decided_by, .. } = letter;
+        let (function, error) = (OneLine(&target.function), OneLine(error));
+        let decided_by = decided_by_word(*decided_by);
+        let (address, hint) = (OneLine(target), format!("millpond explain {code}"));
+        debug!(%address, sequence, %code, attempts, %error, decided_by, kept, "message given up");
+        if kept {
+            let Some(suppressed) = self.due(&target.function, "dead letter", code) else { return };
+            warn!(%function, %code, attempts, %error, decided_by, suppressed, hint, "message became a dead letter");
+        } else {
+            let Some(suppressed) = self.due(&target.function, "drop", code) else { return };
+            error!(%function, %code, attempts, %error, decided_by, suppressed, hint, "message dropped");
+        }
+    }
+
     /// How many lines were left out since the last one, when it is time for another.
-    fn due(&mut self, function: &TypeName, what: &'static str, code: &'static str) -> Option<u64> {
+    fn due(&mut self, function: &TypeName, what: &'static str, code: &str) -> Option<u64> {
         let now = Instant::now();
         if self.said.len() >= REMEMBERED_MAX {
             self.said.retain(|_, (at, _)| now.duration_since(*at) < EVERY);
@@ -70,7 +89,7 @@ impl Notices {
         if self.said.len() >= REMEMBERED_MAX {
             return None;
         }
-        match self.said.get_mut(&(function.clone(), what, code)) {
+        match self.said.get_mut(&(function.clone(), what, code.to_owned())) {
             Some((at, suppressed)) if now.duration_since(*at) < EVERY => {
                 *suppressed += 1;
                 None
@@ -80,7 +99,7 @@ impl Notices {
                 Some(std::mem::take(suppressed))
             }
             None => {
-                self.said.insert((function.clone(), what, code), (now, 0));
+                self.said.insert((function.clone(), what, code.to_owned()), (now, 0));
                 Some(0)
             }
         }

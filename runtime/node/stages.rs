@@ -1,12 +1,15 @@
 //! From the checked module to what each stage is built from.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use millpond_engine::{EgressRecord, EndpointConfig, EngineConfig, FunctionPattern, Limits, Rejection};
+use millpond_engine::{
+    DeadLetterRoute, EgressRecord, EndpointConfig, EngineConfig, FailurePolicy, FunctionPattern, Limits, Rejection,
+};
 use millpond_protocol::response::EgressMessage;
 
 use crate::config::model::{self, Egress, Ingress, Module, Transport};
-use crate::egress::{self, EgressTable};
+use crate::egress::{self, DeadLetterRecord, EgressTable};
 use crate::invoker::{EgressResolver, EndpointTarget};
 
 /// What the module says, stage by stage. Endpoints stand in the order of the module in both lists.
@@ -19,10 +22,12 @@ pub(super) struct Stages {
 impl Stages {
     pub(super) fn new(module: &Module) -> Stages {
         let egresses: Vec<egress::Egress> = module.egresses().iter().filter_map(playground).collect();
+        let egresses = EgressTable::new(&egresses);
+        let form = Arc::new(DeadLetterRecord::new(module.bytes_digest().to_string()));
         Stages {
-            endpoints: module.endpoints().iter().map(endpoint).collect(),
+            endpoints: module.endpoints().iter().map(|it| endpoint(it, dead_letters(it, &egresses, &form))).collect(),
             targets: module.endpoints().iter().map(target).collect(),
-            egresses: EgressTable::new(&egresses),
+            egresses,
         }
     }
 
@@ -63,7 +68,18 @@ fn playground(egress: &Egress) -> Option<egress::Egress> {
     }
 }
 
-fn endpoint(endpoint: &model::Endpoint) -> EndpointConfig {
+/// Where the dead letters of an endpoint go. The module was checked: its egress and topic are there.
+fn dead_letters(
+    endpoint: &model::Endpoint,
+    egresses: &EgressTable,
+    form: &Arc<DeadLetterRecord>,
+) -> Option<DeadLetterRoute> {
+    let target = endpoint.dead_letters.as_ref()?;
+    let lane = egresses.lane(&target.egress, &target.topic)?;
+    Some(DeadLetterRoute { lane, form: form.clone() })
+}
+
+fn endpoint(endpoint: &model::Endpoint, dead_letters: Option<DeadLetterRoute>) -> EndpointConfig {
     let call = match &endpoint.transport {
         Transport::Async(transport) => transport.call,
         Transport::OkHttp(transport) => transport.call,
@@ -75,6 +91,12 @@ fn endpoint(endpoint: &model::Endpoint) -> EndpointConfig {
         },
         max_num_batch_requests: endpoint.max_num_batch_requests.map(std::num::NonZeroU32::get),
         call_ms: u64::try_from(call.as_millis()).unwrap_or(u64::MAX),
+        failure_policy: match endpoint.failure_policy {
+            model::FailurePolicy::Park => FailurePolicy::Park,
+            model::FailurePolicy::Drop => FailurePolicy::Drop,
+            model::FailurePolicy::DeadLetter => FailurePolicy::DeadLetter,
+        },
+        dead_letters,
     }
 }
 

@@ -55,7 +55,13 @@ mod tests {
     use super::Endpoints;
 
     fn endpoints() -> Endpoints {
-        let config = |functions| EndpointConfig { functions, max_num_batch_requests: None, call_ms: 1000 };
+        let config = |functions| EndpointConfig {
+            functions,
+            max_num_batch_requests: None,
+            call_ms: 1000,
+            failure_policy: millpond_engine::FailurePolicy::Park,
+            dead_letters: None,
+        };
         Endpoints::new(&[
             config(FunctionPattern::Exact(TypeName::new("com.example.fns", "greeter"))),
             config(FunctionPattern::Namespace("com.example.audit".to_owned())),

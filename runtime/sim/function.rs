@@ -72,6 +72,9 @@ pub(crate) fn run(scenario: &Scenario, call: &Call) -> Result<Reply, String> {
 /// States that hold the time at which they were written; the world puts it in when it gives the answer.
 const TIMES: [&str; 3] = ["stamp", "fleeting", "touched"];
 
+/// Those that expire.
+pub(crate) const MORTAL: [&str; 2] = [TIMES[1], TIMES[2]];
+
 /// Puts the time at which an answer is given into its states.
 pub(crate) fn put_time(reply: &mut Reply, now: Millis) {
     let Reply::Completed(effects) = reply else { return };

@@ -1,4 +1,5 @@
-//! The engine in a simulated world: functions, producers, a reader, a ledger, a clock and crashes, all from one seed.
+//! Simulated worlds, each from one seed: the engine among functions, producers, a reader, a ledger, a clock and crashes;
+//! and the publisher between its outbox and Kafka.
 //!
 //! What comes in: a seed. What goes out: a [`Report`], or the first promise that was broken. One seed decides workload,
 //! limits, faults and timing, so a failure is replayed by its number. A run has two phases: with faults, and without them,
@@ -11,7 +12,10 @@
 //! | `world.rs` | the event loop: carries out what the engine asks for, late, twice, or not at all |
 //! | `producer.rs` | sends events, with and without keys, and again after a crash |
 //! | `oracle.rs` | what must be true at the end, and of everything that can be seen outside |
-//! | `mutations.py` | puts defects into a copy of the engine, one after the other, and tells which seed finds each |
+//! | `publishing.rs` | the publisher's world: event loop, faults, drills, and its oracle |
+//! | `kafka.rs`, `client.rs` | brokers with the first transaction protocol, and the client of one producer |
+//! | `outbox.rs` | the ledger as a publisher sees it |
+//! | `mutations.py` | puts defects into a copy of the source, one after the other, and tells which seed finds each |
 //!
 //! # What is simulated
 //! *Process*: killed between any two steps, told to stop with work in flight, started again with the clock set back.
@@ -20,10 +24,21 @@
 //! down for a while or until faults end, a function type without endpoint, `Retry-After`. *Producers*: with and without
 //! keys, several targets, repetitions, another event under a key that is taken, answers that arrive late. *Readers*: free
 //! what they saw, and more. *Limits*: every second scenario runs into the small ones.
+//!
+//! For the publisher: *process* and *ledger* as above, two processes on copies of one directory, an older state of a
+//! directory brought back, a lost cursor topic. *Network*: requests and answers lost, late, repeated by the client, brokers
+//! that cannot be reached. *Brokers*: time-outs, fences, ends that arrive late, a stranger's open transaction in the cursor
+//! topic, with and without verification of partitions; records that are refused with their whole batch.
 
+mod client;
 mod function;
+mod kafka;
+#[cfg(test)]
+mod kafka_tests;
 mod oracle;
+mod outbox;
 mod producer;
+pub mod publishing;
 mod scenario;
 #[cfg(test)]
 mod tests;
@@ -31,15 +46,28 @@ mod world;
 
 pub use world::{Report, run};
 
-/// Runs one seed; a panic is a broken promise like any other.
+/// Runs one seed in the engine's world; a panic is a broken promise like any other.
 ///
 /// # Errors
 /// The seed, the promise that was broken, and the one command that replays it.
 pub fn check(seed: u64) -> Result<Report, String> {
-    let outcome = std::panic::catch_unwind(|| run(seed)).unwrap_or_else(|_| Err("the engine panicked".to_owned()));
+    check_world("engine", seed, run)
+}
+
+/// Runs one seed in the publisher's world.
+///
+/// # Errors
+/// As of [`check`].
+pub fn check_publishing(seed: u64) -> Result<publishing::Report, String> {
+    check_world("publisher", seed, publishing::run)
+}
+
+fn check_world<R>(world: &str, seed: u64, run: fn(u64) -> Result<R, String>) -> Result<R, String> {
+    let outcome = std::panic::catch_unwind(|| run(seed)).unwrap_or_else(|_| Err(format!("the {world} panicked")));
     outcome.map_err(|promise| {
         format!(
-            "seed {seed}: {promise}\nhint: `MILLPOND_SIM_TRACE=1 cargo run -p millpond-sim -- --seed {seed}` replays it"
+            "seed {seed}: {world}: {promise}\n\
+             hint: `MILLPOND_SIM_TRACE=1 cargo run -p millpond-sim -- --world {world} --seed {seed}` replays it"
         )
     })
 }

@@ -4,7 +4,7 @@
 //! address once, and each of its records is visible once. In order: what one address sent to another is in that order in the
 //! other one's log, and a lane shows the records of one address in the order of its log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
@@ -16,6 +16,8 @@ use crate::scenario::{Fate, Scenario, number};
 pub(crate) struct Oracle {
     /// Records by lane and sequence number.
     seen: BTreeMap<u32, BTreeMap<u64, u64>>,
+    /// Nodes that an engine dropped; it may have crashed before that was durable.
+    dropped: BTreeSet<u64>,
 }
 
 impl Oracle {
@@ -31,9 +33,24 @@ impl Oracle {
         }
     }
 
+    /// An engine dropped a node.
+    pub(crate) fn dropped(&mut self, node: u64) {
+        self.dropped.insert(node);
+    }
+
+    /// Whether a node may be gone without a trace.
+    pub(crate) fn may_be_dropped(&self, node: u64) -> bool {
+        self.dropped.contains(&node)
+    }
+
+    /// The records of a lane that were seen.
+    pub(crate) fn records(&self, lane: u32) -> impl Iterator<Item = u64> {
+        self.seen.get(&lane).into_iter().flat_map(|seen| seen.values().copied())
+    }
+
     /// The end: `logs` is the state of each address, in the scenario's order.
     pub(crate) fn judge(&self, scenario: &Scenario, producer: &Producer, logs: &[Vec<u64>]) -> Result<(), String> {
-        let mut runs: BTreeMap<u64, usize> = BTreeMap::new();
+        let (mut runs, mut dead): (BTreeMap<u64, usize>, BTreeMap<u64, usize>) = Default::default();
         for (address, log) in logs.iter().enumerate() {
             for node in log {
                 *runs.entry(*node).or_default() += 1;
@@ -42,41 +59,56 @@ impl Oracle {
                 }
             }
         }
-        for root in scenario.events.keys() {
-            let ran = runs.get(root).copied().unwrap_or(0);
+        for node in self.records(scenario.dead_lane()) {
+            *dead.entry(node).or_default() += 1;
+        }
+        let count = |of: &BTreeMap<u64, usize>, node: u64| of.get(&node).copied().unwrap_or(0);
+        let over = |node: u64| count(&runs, node) + count(&dead, node);
+        for (root, nodes) in &scenario.events {
+            let taken = nodes.iter().any(|node| over(*node) > 0);
             let expected = match (producer.confirmed.contains(root), producer.unknown.contains(root)) {
-                (true, _) => ran == 1,
-                (false, true) => ran <= 1,
+                (true, _) => 1,
+                (false, true) => usize::from(taken),
                 (false, false) => return Err(format!("event {root} was never answered")),
             };
-            if !expected {
-                return Err(format!("event {root} took effect {ran} times"));
+            for node in nodes {
+                self.judge_node(scenario, *node, over(*node), expected)?;
             }
         }
         for (place, node) in scenario.nodes.iter().enumerate() {
-            let ran = runs.get(&(place as u64)).copied().unwrap_or(0);
-            let expected = runs.get(&node.root).copied().unwrap_or(0);
-            let right = match node.fate {
-                Fate::Runs => ran == expected,
-                Fate::Cancelled => ran == 0,
-                Fate::Open => ran <= expected,
-            };
-            if !right {
-                return Err(format!(
-                    "node {place} of event {} ran {ran} times, {:?} of {expected}",
-                    node.root, node.fate
-                ));
+            if let Some(parent) = node.parent {
+                self.judge_node(scenario, place as u64, over(place as u64), count(&runs, parent))?;
             }
         }
         logs.iter().try_for_each(|log| judge_pairs(scenario, log, logs))?;
         self.judge_records(scenario, logs)
     }
 
+    /// A node ran, or became a dead letter, as often as it was sent.
+    fn judge_node(&self, scenario: &Scenario, place: u64, found: usize, expected: usize) -> Result<(), String> {
+        let node = scenario.node(place);
+        let right = match node.fate {
+            Fate::Runs => found == expected || found == 0 && self.dropped.contains(&place),
+            Fate::Cancelled => found == 0,
+            Fate::Open => found <= expected,
+        };
+        match right {
+            true => Ok(()),
+            false => Err(format!(
+                "node {place} of event {} took effect {found} times, {:?} of {expected}",
+                node.root, node.fate
+            )),
+        }
+    }
+
     fn judge_records(&self, scenario: &Scenario, logs: &[Vec<u64>]) -> Result<(), String> {
-        for lane in 0..scenario.config.lanes.len() as u32 {
+        for lane in 0..=scenario.dead_lane() {
             let seen = self.seen.get(&lane).cloned().unwrap_or_default();
             if let Some(gap) = (1..).zip(seen.keys()).find(|(expected, found)| expected != *found) {
                 return Err(format!("lane {lane} has record {} where {} is due", gap.1, gap.0));
+            }
+            if lane == scenario.dead_lane() {
+                continue;
             }
             let seen: Vec<u64> = seen.into_values().collect();
             for (address, log) in logs.iter().enumerate() {

@@ -63,7 +63,7 @@ impl Producer {
     /// The event that this answer makes a claim of: it is durable, or its key is.
     pub(crate) fn claim(&self, receipt: Receipt, answer: Answer) -> Option<u64> {
         match answer {
-            Answer::Stopping => None,
+            Answer::Stopping | Answer::Full => None,
             _ => self.waiting.get(&receipt).or_else(|| self.forged.get(&receipt)).copied(),
         }
     }
@@ -85,7 +85,7 @@ impl Producer {
     pub(crate) fn answered(&mut self, receipt: Receipt, answer: Answer) -> Result<(), String> {
         if let Some(root) = self.forged.remove(&receipt) {
             return match answer {
-                Answer::KeyReused | Answer::Stopping => Ok(()),
+                Answer::KeyReused | Answer::Stopping | Answer::Full => Ok(()),
                 _ => Err(format!("another event under the key of event {root} was answered {answer:?}")),
             };
         }
@@ -96,10 +96,11 @@ impl Producer {
                 Ok(())
             }
             Answer::KeyReused => Err(format!("event {root} was told that its key is taken by another event")),
-            Answer::Stopping => {
+            Answer::Stopping | Answer::Full => {
                 self.again.push(root);
                 Ok(())
             }
+            Answer::NotFirst | Answer::NoRoute => Err(format!("event {root} was answered {answer:?}")),
         }
     }
 

@@ -4,9 +4,13 @@
 //! the node says: messages to other addresses, which carry the numbers of its children, and records for a lane.
 
 use bytes::Bytes;
-use millpond_engine::{EndpointConfig, EngineConfig, Expiration, FunctionPattern, LaneName, Limits, StateSpec};
+use millpond_engine::{
+    DeadLetter, DeadLetterForm, DeadLetterRoute, EndpointConfig, EngineConfig, Expiration, FailurePolicy,
+    FunctionPattern, LaneId, LaneName, Limits, StateSpec,
+};
 use millpond_protocol::{Address, TypeName};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// One invocation of the workload.
 #[derive(Debug, Clone)]
@@ -50,6 +54,8 @@ pub(crate) struct Scenario {
     pub(crate) nodes: Vec<Node>,
     /// The events from outside: each is named by its first node, and has these nodes.
     pub(crate) events: BTreeMap<u64, Vec<u64>>,
+    /// Invocations may be given up, by policies and by a person. Nobody cancels anything then: who cancels must run.
+    pub(crate) gives_up: bool,
     /// The last of the endpoints is there only once faults have ended.
     pub(crate) late_endpoint: bool,
     pub(crate) faults: Faults,
@@ -77,7 +83,7 @@ pub(crate) struct Faults {
     /// An endpoint cannot be reached for a while, or until faults end.
     pub(crate) outage: u32,
     pub(crate) answer_late: u32,
-    pub(crate) resume: u32,
+    pub(crate) operate: u32,
     pub(crate) poison: u32,
     /// A failed call says `Retry-After`.
     pub(crate) retry_after: u32,
@@ -100,8 +106,10 @@ impl Scenario {
         let addresses: Vec<Address> =
             functions.iter().flat_map(|f| (0..ids).map(|id| Address::new(f.clone(), id.to_string()))).collect();
         let lanes = random.u32(1..3);
+        let gives_up = random.u32(0..3) == 0;
         let mut scenario = Scenario {
-            config: config(random, lanes),
+            config: config(random, lanes, gives_up),
+            gives_up,
             addresses,
             nodes: Vec::new(),
             events: BTreeMap::new(),
@@ -138,7 +146,7 @@ impl Scenario {
             let children =
                 (0..random.u32(0..4)).map(|_| self.grow(random, depth - 1, root, Some(number), lanes)).collect();
             self.nodes[number as usize].children = children;
-            if random.u32(0..4) == 0 {
+            if random.u32(0..4) == 0 && !self.gives_up {
                 self.grow_cancelled(random, root, number, lanes);
             }
         }
@@ -183,8 +191,23 @@ impl Scenario {
         config
     }
 
+    /// The lane of dead letters.
+    pub(crate) fn dead_lane(&self) -> u32 {
+        self.config.lanes.len() as u32 - 1
+    }
+
     pub(crate) fn target(&self, number: u64) -> Address {
         self.addresses[self.node(number).address].clone()
+    }
+}
+
+/// A dead letter as the number of its node.
+#[derive(Debug)]
+struct Number;
+
+impl DeadLetterForm for Number {
+    fn record(&self, letter: &DeadLetter) -> Bytes {
+        letter.invocation.argument.clone()
     }
 }
 
@@ -198,7 +221,7 @@ pub(crate) fn number(argument: &[u8]) -> u64 {
     u64::from_be_bytes(argument.try_into().expect("arguments are written by this file"))
 }
 
-fn config(random: &mut fastrand::Rng, lanes: u32) -> EngineConfig {
+fn config(random: &mut fastrand::Rng, lanes: u32, gives_up: bool) -> EngineConfig {
     let small = |random: &mut fastrand::Rng, small: usize, large: usize| if random.bool() { small } else { large };
     let limits = Limits {
         calls_in_flight: random.usize(1..20),
@@ -211,12 +234,25 @@ fn config(random: &mut fastrand::Rng, lanes: u32) -> EngineConfig {
         // Two generations hold all keys of a run, so that no repetition may count twice.
         idempotency_keys: small(random, 60, 1 << 20) as u64,
         parked_ms: random.u64(100..5000),
-        restore_window: random.usize(1..10),
+        expiry_ms: random.u64(1..20_000),
+        recall_window: random.usize(1..10),
+        waiting_bytes: small(random, 2_000, 1 << 20),
+        mailbox_bytes: small(random, 250, 1 << 20),
+        backlog_bytes: small(random, 2_000, 1 << 20) as u64,
         delayed_window: small(random, 2, 1 << 10),
         ..Limits::default()
     };
-    let mut endpoint =
-        |functions| EndpointConfig { functions, max_num_batch_requests: None, call_ms: random.u64(1..3000) };
+    let mut endpoint = |functions| EndpointConfig {
+        functions,
+        max_num_batch_requests: random.bool().then(|| random.u32(1..4)),
+        call_ms: random.u64(1..3000),
+        failure_policy: match random.u32(0..3) {
+            0 if gives_up => FailurePolicy::Drop,
+            1 if gives_up => FailurePolicy::DeadLetter,
+            _ => FailurePolicy::Park,
+        },
+        dead_letters: Some(DeadLetterRoute { lane: LaneId(lanes), form: Arc::new(Number) }),
+    };
     let endpoints = vec![
         endpoint(FunctionPattern::Namespace(NAMESPACE.to_owned())),
         endpoint(FunctionPattern::Exact(TypeName::new(NAMESPACE, "f1"))),
@@ -225,7 +261,8 @@ fn config(random: &mut fastrand::Rng, lanes: u32) -> EngineConfig {
     let egress = TypeName::new(NAMESPACE, "egress");
     EngineConfig {
         endpoints,
-        lanes: (0..lanes).map(|n| LaneName { egress: egress.clone(), part: n.to_string() }).collect(),
+        // The last one is for dead letters.
+        lanes: (0..=lanes).map(|n| LaneName { egress: egress.clone(), part: n.to_string() }).collect(),
         limits,
         hash_seed: random.u64(..),
     }
@@ -247,7 +284,7 @@ fn faults(random: &mut fastrand::Rng) -> Faults {
         stop: chance(10),
         outage: chance(10),
         answer_late: chance(500),
-        resume: chance(50),
+        operate: chance(50),
         poison: chance(60),
         retry_after: chance(300),
     }

@@ -1,15 +1,25 @@
 //! The simulation as a test: enough seeds to find every defect of `mutations.py`, and proof that a seed is a replay.
 
-use crate::check;
+use crate::{check, check_publishing};
 
 const SEEDS: u64 = 2_000;
 
 /// Every promise holds, whatever goes wrong.
 #[test]
 fn two_thousand_seeds_hold() {
+    hold(|seed| check(seed).err());
+}
+
+/// The same for the publisher.
+#[test]
+fn two_thousand_seeds_of_publishing_hold() {
+    hold(|seed| check_publishing(seed).err());
+}
+
+fn hold(broken: impl Fn(u64) -> Option<String> + Copy + Send) {
     const THREADS: u64 = 4;
     let broken: Vec<String> = std::thread::scope(|scope| {
-        let run = |first| move || (first..SEEDS).step_by(THREADS as usize).find_map(|seed| check(seed).err());
+        let run = |first| move || (first..SEEDS).step_by(THREADS as usize).find_map(broken);
         let threads: Vec<_> = (0..THREADS).map(|first| scope.spawn(run(first))).collect();
         threads.into_iter().filter_map(|thread| thread.join().expect("a check does not panic")).collect()
     });
@@ -23,5 +33,8 @@ fn seed_is_a_replay() {
         let report = check(seed).expect("it holds");
         assert_eq!(Ok(&report), check(seed).as_ref());
         assert_ne!(report.trace, check(seed + 1).expect("it holds").trace);
+        let report = check_publishing(seed).expect("it holds");
+        assert_eq!(Ok(&report), check_publishing(seed).as_ref());
+        assert_ne!(report.trace, check_publishing(seed + 1).expect("it holds").trace);
     }
 }

@@ -4,19 +4,19 @@
 //! hands it to the engine and queues what the engine asks for. A crash throws the engine and the queue away and keeps the
 //! ledger. The commit of a checkpoint and the word that it is durable are two entries: a crash may fall between them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use millpond_engine::{
-    Answer, Call, CallFailure, CallId, Checkpoint, Engine, FailureKind, Input, LaneId, Load, Loaded, MemoryLedger,
-    Millis, Output, Receipt,
+    Answer, Call, CallFailure, CallId, Checkpoint, DeadLetter, DecidedBy, Engine, FailureKind, FailurePolicy, Input,
+    LaneId, Load, Loaded, LoadedAddress, MemoryLedger, Millis, Notice, Operation, Output, Receipt,
 };
-use millpond_protocol::Address;
+use millpond_protocol::{Address, TypeName};
 
 use crate::function;
 use crate::oracle::Oracle;
 use crate::producer::Producer;
-use crate::scenario::{Faults, Scenario, argument};
+use crate::scenario::{Faults, Scenario, argument, number};
 
 /// What a run did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -61,11 +61,15 @@ struct World {
     next: u64,
     now: Millis,
     paused: bool,
+    /// The last answer said that there is no room.
+    refused: bool,
     healing: bool,
     stopping: bool,
     stopped: bool,
     /// Calls that the engine waits for.
     flying: BTreeMap<CallId, Address>,
+    /// Function types that answered since the last start: their values may be removed when they are over.
+    learned: BTreeSet<TypeName>,
     /// When a request carried a value that lives on with each request, by address: ever, and since the last start.
     touched: BTreeMap<Address, (Millis, Option<Millis>)>,
     /// Until when each endpoint cannot be reached.
@@ -73,6 +77,10 @@ struct World {
     /// Readers that wait: their lane, and what they freed.
     frees: BTreeMap<Receipt, (u32, u64)>,
     next_free: u64,
+    /// Nodes that their function rejected alone, ever.
+    rejected: BTreeSet<u64>,
+    /// People who wait.
+    operated: BTreeSet<Receipt>,
     trace: bool,
     /// The one tick that is asked for.
     tick: Option<(Millis, u64)>,
@@ -107,13 +115,17 @@ pub fn run(seed: u64) -> Result<Report, String> {
         next: 0,
         now: 1_000_000,
         paused: false,
+        refused: false,
         healing: false,
         stopping: false,
         stopped: false,
         flying: BTreeMap::new(),
+        learned: BTreeSet::new(),
         touched: BTreeMap::new(),
         frees: BTreeMap::new(),
         next_free: 1 << 40,
+        rejected: BTreeSet::new(),
+        operated: BTreeSet::new(),
         trace: std::env::var_os("MILLPOND_SIM_TRACE").is_some(),
         tick: None,
         report: Report::default(),
@@ -156,9 +168,9 @@ impl World {
         let metrics = self.engine.metrics();
         let backlog: u64 = metrics.functions.values().map(|function| function.backlog + function.in_flight).sum();
         let (delayed, tokens) = self.ledger.waiting();
-        let left =
-            metrics.pending_bytes + metrics.calls_in_flight + metrics.parked + metrics.delayed + backlog as usize;
-        match left + delayed + tokens {
+        let memory = metrics.pending_bytes + metrics.waiting_bytes + metrics.calls_in_flight + metrics.delayed;
+        let left = metrics.parked as usize + backlog as usize + self.ledger.backlogs().len() + self.ledger.failures();
+        match memory + left + delayed + tokens {
             0 => Ok(()),
             _ => Err(format!("everything is done, but the engine says {metrics:?}")),
         }
@@ -189,9 +201,8 @@ impl World {
             let long = self.random.u32(0..4) == 0;
             self.down[endpoint] = if long { Millis::MAX } else { self.now + self.random.u64(0..60_000) };
         }
-        if self.chance(self.scenario.faults.resume) {
-            let address = self.random.usize(0..self.scenario.addresses.len());
-            return self.tell(Input::Resume(self.scenario.addresses[address].clone()));
+        if self.chance(self.scenario.faults.operate) {
+            return self.operate();
         }
         // What is cancelled has a time that never comes: whoever cancels it may wait for the end of faults.
         if self.queue.keys().next().is_some_and(|(time, _)| *time > self.now + NEVER) {
@@ -219,7 +230,10 @@ impl World {
                 Input::Loaded(loaded) => self.loaded(loaded)?,
                 input => self.tell(input)?,
             },
-            Happening::Answer(receipt, answer) => self.producer.answered(receipt, answer)?,
+            Happening::Answer(receipt, answer) => {
+                self.refused = answer == Answer::Full;
+                self.producer.answered(receipt, answer)?;
+            }
             Happening::Produce => self.produce()?,
             Happening::Tick => {
                 self.tick = None;
@@ -251,7 +265,7 @@ impl World {
         let reply = function::run(&self.scenario, call)?;
         let delay = self.random.u64(0..50);
         let after = self.chance(faults.retry_after).then(|| self.random.u64(0..10_000));
-        let mut nodes = call.invocations.iter().map(|(_, argument)| crate::scenario::number(argument));
+        let mut nodes = call.invocations.iter().map(|(_, argument)| number(argument));
         let poisoned = !self.healing && nodes.any(|node| self.scenario.node(node).poison);
         if self.now < self.down[call.endpoint] {
             self.say(delay, failed(call.id, FailureKind::Unreachable, after));
@@ -259,6 +273,9 @@ impl World {
             || call.invocations.len() > 1 && self.chance(faults.batch_rejected)
             || self.chance(faults.reply_rejected)
         {
+            if let [(_, argument)] = &call.invocations[..] {
+                self.rejected.insert(number(argument));
+            }
             self.say(delay, failed(call.id, FailureKind::Rejected, after));
         } else if self.chance(faults.reply_lost) {
             self.say(delay, failed(call.id, FailureKind::Unreachable, after));
@@ -289,13 +306,48 @@ impl World {
             }
         }
         if !self.producer.done(&self.scenario) {
-            // Who is told to pause looks again now and then only: a clock that was set back may hold up retries for long.
-            let delay = self.random.u64(0..if self.paused { 5_000 } else { 30 });
+            // Who is told to wait looks again now and then only: a clock that was set back may hold up retries for long.
+            let slow = self.paused || self.refused || self.engine.now() > self.now;
+            let delay = self.random.u64(0..if slow { 5_000 } else { 30 });
             self.after(delay, Happening::Produce);
         }
         if self.chance(self.scenario.faults.free) {
             self.read_lanes()?;
             self.free()?;
+        }
+        Ok(())
+    }
+
+    /// A person resumes an address, or takes its first invocation out, perhaps under a number that is an old one.
+    fn operate(&mut self) -> Result<(), String> {
+        let address = self.random.usize(0..self.scenario.addresses.len());
+        let address = self.scenario.addresses[address].clone();
+        let first = self.engine.view(&address).and_then(|view| view.first).unwrap_or(1);
+        let sequence = first.saturating_sub(u64::from(self.random.u32(0..4) == 0));
+        let operation = match self.random.u32(0..6) {
+            0 if self.scenario.gives_up => Operation::Skip(sequence),
+            1 if self.scenario.gives_up => Operation::DeadLetter(sequence),
+            _ => Operation::Resume,
+        };
+        let receipt = Receipt(self.next_free);
+        self.next_free += 1;
+        self.operated.insert(receipt);
+        self.tell(Input::Operate { address, operation, receipt })
+    }
+
+    /// An invocation is taken out: a person wants it, or its function rejected it and the policy says so.
+    fn given_up(&mut self, letter: &DeadLetter, lane: Option<LaneId>) -> Result<(), String> {
+        let node = number(&letter.invocation.argument);
+        let policy = match lane {
+            Some(_) => FailurePolicy::DeadLetter,
+            None => FailurePolicy::Drop,
+        };
+        let wanted = self.scenario.config.endpoints.iter().any(|endpoint| endpoint.failure_policy == policy);
+        if letter.decided_by == DecidedBy::Policy && !(wanted && self.rejected.contains(&node)) {
+            return Err(format!("node {node} was given up by no policy: {letter:?}"));
+        }
+        if lane.is_none() {
+            self.oracle.dropped(node);
         }
         Ok(())
     }
@@ -352,8 +404,9 @@ impl World {
                 _ => {}
             }
         }
-        if self.producer.waits() + self.frees.len() > 0 {
-            return Err(format!("the engine stopped, but {} wait for an answer", self.producer.waits()));
+        let waiting = self.producer.waits() + self.frees.len() + self.operated.len();
+        if waiting > 0 {
+            return Err(format!("the engine stopped, but {waiting} wait for an answer"));
         }
         self.start()
     }
@@ -363,11 +416,14 @@ impl World {
         self.queue.clear();
         self.tick = None;
         self.paused = false;
+        self.refused = false;
         self.stopping = false;
         self.stopped = false;
         self.flying.clear();
+        self.learned.clear();
         self.touched.values_mut().for_each(|(_, here)| *here = None);
         self.frees.clear();
+        self.operated.clear();
         if self.random.bool() {
             self.now -= self.random.u64(0..self.now / 2); // The clock was set back.
         }
@@ -383,8 +439,11 @@ impl World {
             function::put_time(reply, self.now.max(self.engine.now()));
         }
         self.trace(&format!("{} {input:?}", self.now));
-        if let Input::Reply { call, .. } | Input::CallFailed { call, .. } = &input {
-            self.flying.remove(call);
+        if let Input::Reply { call, .. } | Input::CallFailed { call, .. } = &input
+            && let Some(target) = self.flying.remove(call)
+            && matches!(input, Input::Reply { .. })
+        {
+            self.learned.insert(target.function);
         }
         self.engine.handle(self.now, input);
         self.drain()?;
@@ -437,6 +496,7 @@ impl World {
                 }
                 Output::Pause => self.paused = true,
                 Output::Resume => self.paused = false,
+                Output::Notice(Notice::GivenUp { letter, lane }) => self.given_up(&letter, lane)?,
                 Output::Notice(_) => {}
                 Output::Stopped => self.stopped = true,
             }
@@ -482,6 +542,9 @@ impl World {
                 _ => Ok(()),
             };
         }
+        if self.operated.remove(&receipt) {
+            return Ok(());
+        }
         if let Some(root) = self.producer.claim(receipt, answer)
             && !self.scenario.events[&root].iter().all(|node| self.holds(*node))
         {
@@ -494,13 +557,20 @@ impl World {
 
     /// The ledger has an invocation as a pending one, or its effect.
     fn holds(&self, node: u64) -> bool {
-        let Loaded::Address { states, pending, .. } = self.ledger.load(&Load::Address(self.scenario.target(node)))
-        else {
-            return false;
-        };
+        if self.oracle.may_be_dropped(node) || self.dead().contains(&node) {
+            return true;
+        }
+        let LoadedAddress { states, pending, .. } = self.stored(self.scenario.target(node));
         let log = states.iter().find(|(name, _)| &**name == "log").map(|(_, value)| &value.value[..]);
         pending.iter().any(|(_, invocation)| invocation.argument == argument(node))
-            || log.unwrap_or_default().chunks_exact(8).any(|entry| crate::scenario::number(entry) == node)
+            || log.unwrap_or_default().chunks_exact(8).any(|entry| number(entry) == node)
+    }
+
+    /// The dead letters that the ledger has, those included that a reader freed.
+    fn dead(&self) -> Vec<u64> {
+        let lane = self.scenario.dead_lane();
+        let kept = self.ledger.outbox(&self.scenario.config.lanes[lane as usize], 0, usize::MAX, usize::MAX);
+        self.oracle.records(lane).chain(kept.iter().map(|(_, record)| number(record))).collect()
     }
 
     /// Queues the tick that the engine asks for.
@@ -522,17 +592,28 @@ impl World {
         Ok(())
     }
 
+    /// All of an address, as the ledger has it.
+    fn stored(&self, address: Address) -> LoadedAddress {
+        match self.ledger.load(&Load::Address { address, bytes: usize::MAX }) {
+            Loaded::Address(loaded) => loaded,
+            other => unreachable!("the ledger answered another question: {other:?}"),
+        }
+    }
+
     /// The state of every address, as the ledger has it.
     fn logs(&self) -> Result<Vec<Vec<u64>>, String> {
-        let log = |address| {
-            let Loaded::Address { states, pending, listed, .. } = self.ledger.load(&Load::Address(address)) else {
-                return Err("the ledger answered another question".to_owned());
-            };
-            if !pending.is_empty() || listed {
+        let log = |address: Address| {
+            let learned = self.learned.contains(&address.function);
+            let LoadedAddress { states, pending, listed, failure, .. } = self.stored(address);
+            if !pending.is_empty() || listed || failure.is_some() {
                 return Err("the ledger still holds pending invocations".to_owned());
             }
+            let mortal = states.iter().find(|(name, _)| learned && function::MORTAL.contains(&&**name));
+            if let Some((name, _)) = mortal {
+                return Err(format!("the ledger still holds `{name}`, which is over for long"));
+            }
             let log = states.into_iter().find(|(name, _)| &**name == "log").map(|(_, value)| value.value);
-            Ok(log.unwrap_or_default().chunks_exact(8).map(crate::scenario::number).collect())
+            Ok(log.unwrap_or_default().chunks_exact(8).map(number).collect())
         };
         self.scenario.addresses.iter().cloned().map(log).collect()
     }

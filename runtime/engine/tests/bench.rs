@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use millpond_engine::{
     Answer, Call, CallFailure, CallState, Checkpoint, Effects, EgressRecord, EndpointConfig, Engine, EngineConfig,
-    Event, Expiration, FailureKind, FunctionPattern, IdempotencyKey, Input, LaneId, LaneName, Limits, MemoryLedger,
-    Message, Mutation, Notice, Output, Receipt, Reply, StateSpec,
+    Event, Expiration, FailureKind, FailurePolicy, FunctionPattern, IdempotencyKey, Input, LaneId, LaneName, Limits,
+    MemoryLedger, Message, Mutation, Notice, Operation, Output, Receipt, Reply, StateSpec,
 };
 use millpond_protocol::{Address, TypeName};
 
@@ -35,7 +35,13 @@ impl Bench {
     }
 
     pub fn with(limits: Limits) -> Bench {
-        let endpoint = |functions| EndpointConfig { functions, max_num_batch_requests: None, call_ms: CALL_MS };
+        let endpoint = |functions| EndpointConfig {
+            functions,
+            max_num_batch_requests: None,
+            call_ms: CALL_MS,
+            failure_policy: FailurePolicy::default(),
+            dead_letters: None,
+        };
         let egress = TypeName::new("out", "topics");
         let config = EngineConfig {
             endpoints: vec![
@@ -115,6 +121,11 @@ impl Bench {
         }
     }
 
+    /// A person wants something.
+    pub fn operate(&mut self, address: &Address, operation: Operation, receipt: u64) {
+        self.tell(Input::Operate { address: address.clone(), operation, receipt: Receipt(receipt) });
+    }
+
     /// An event for one address.
     pub fn event(&mut self, target: &Address, argument: &str) {
         self.tell(Input::Ingested(event(target, argument)));
@@ -178,9 +189,9 @@ impl Bench {
     }
 
     /// Codes of the addresses that were parked so far.
-    pub fn parked(&self) -> Vec<&'static str> {
+    pub fn parked(&self) -> Vec<String> {
         let code = |notice: &Notice| match notice {
-            Notice::Parked { code, .. } => Some(*code),
+            Notice::Parked { code, .. } => Some(code.to_string()),
             _ => None,
         };
         self.notices.iter().filter_map(code).collect()

@@ -29,8 +29,8 @@ fn run(bench: &mut Bench, sender: &Address, delayed: Vec<DelayedEffect>) {
     bench.complete(Effects { delayed, ..Effects::default() });
 }
 
-fn code(bench: &Bench, address: &Address) -> Option<&'static str> {
-    bench.engine.view(address).and_then(|view| view.failure).map(|failure| failure.code)
+fn code(bench: &Bench, address: &Address) -> Option<String> {
+    bench.engine.view(address).and_then(|view| view.failure).map(|failure| failure.code.into_owned())
 }
 
 /// Delivered when it is due and not before, with the sender as its caller.
@@ -89,7 +89,7 @@ fn broken_rules_reject_the_answer() {
         let mut bench = opened(Limits::default());
         let sender = address("f", "1");
         run(&mut bench, &sender, delayed);
-        assert_eq!(code(&bench, &sender), Some(expected));
+        assert_eq!(code(&bench, &sender).as_deref(), Some(expected));
         bench.settle();
         assert_eq!(bench.ledger.waiting(), (0, 0), "{expected}");
     }
@@ -110,7 +110,7 @@ fn token_scope_is_the_senders_id() {
         }
         let (same_id, other_id) = (address("g", "1"), address("f", "2"));
         run(&mut bench, &same_id, vec![later(&target, "m", 90_000, "t")]);
-        assert_eq!(code(&bench, &same_id), Some("MP3011"), "crash: {crash}");
+        assert_eq!(code(&bench, &same_id).as_deref(), Some("MP3011"), "crash: {crash}");
         run(&mut bench, &other_id, vec![later(&target, "m", 90_000, "t")]);
         assert_eq!(code(&bench, &other_id), None);
     }

@@ -1,6 +1,7 @@
 //! Expiration of state values: three modes, exact at the millisecond.
 
-use millpond_engine::{Effects, Expiration, FailureKind, Input, StateSpec};
+use millpond_engine::{Effects, Expiration, FailureKind, Input, Limits, StateSpec};
+use millpond_protocol::Address;
 
 use crate::bench::{Bench, address, event, modify, spec, states, waiting, writes};
 
@@ -37,8 +38,9 @@ fn after_write_ends_at_the_millisecond() {
     bench.settle();
     value_after(&mut bench, TTL);
     bench.settle();
-    let load = millpond_engine::Load::Address(address("f", "1"));
-    let millpond_engine::Loaded::Address { states, .. } = bench.ledger.load(&load) else { panic!("an address") };
+    let load = millpond_engine::Load::Address { address: address("f", "1"), bytes: 1 };
+    let millpond_engine::Loaded::Address(loaded) = bench.ledger.load(&load) else { panic!("an address") };
+    let states = loaded.states;
     assert!(states.is_empty());
 }
 
@@ -107,4 +109,46 @@ fn clock_set_back_brings_nothing_back() {
     bench.tick(TTL);
     bench.now -= TTL;
     assert_eq!(value_after(&mut bench, 0), None);
+}
+
+/// A value that is over leaves the ledger although its address is never called again; a living one stays.
+#[test]
+fn values_leave_the_ledger_by_themselves() {
+    let mut bench = Bench::with(Limits { expiry_ms: 1_000, cache_bytes: 0, ..Limits::default() });
+    let [gone, stays] = ["gone", "stays"].map(|id| address("f", id));
+    for target in [&gone, &stays] {
+        bench.event(target, "a");
+    }
+    let lives = |name: &str, expiration| StateSpec { expiration, ..spec(name) };
+    bench.incomplete(vec![lives("w", Expiration::AfterWrite(5_000)), lives("i", Expiration::AfterInvoke(7_000))]);
+    for _ in 0..2 {
+        bench.complete(writes(vec![modify("w", "x"), modify("i", "y")]));
+    }
+    let names = |bench: &Bench, address: &Address| {
+        let load = millpond_engine::Load::Address { address: address.clone(), bytes: 1 };
+        let millpond_engine::Loaded::Address(loaded) = bench.ledger.load(&load) else { panic!("an address") };
+        loaded.states.into_iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>()
+    };
+    let walk = |bench: &mut Bench, ms: u64| {
+        let end = bench.now + ms;
+        while let Some(due) = bench.engine.wake_at().filter(|due| *due <= end) {
+            bench.now = due;
+            bench.tell(Input::Tick);
+            bench.commit();
+        }
+        bench.now = end;
+    };
+    walk(&mut bench, 4_000);
+    assert_eq!(names(&bench, &gone), ["i", "w"]);
+    bench.event(&stays, "b");
+    bench.complete(writes(vec![modify("w", "x")]));
+    walk(&mut bench, 2_500);
+    assert_eq!(names(&bench, &gone), ["i"]);
+    walk(&mut bench, 2_500);
+    assert!(names(&bench, &gone).is_empty());
+    assert_eq!(names(&bench, &stays), ["i", "w"]);
+    assert_eq!(bench.ledger.stamps(), 1, "the stamp of what is gone is gone too");
+    walk(&mut bench, 20_000);
+    assert!(names(&bench, &stays).is_empty());
+    assert_eq!(bench.engine.wake_at(), None, "nothing is left that could be over");
 }

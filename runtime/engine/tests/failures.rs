@@ -1,6 +1,6 @@
 //! Failures belong to one address: attempts, parking, and waking.
 
-use millpond_engine::{Effects, FailureKind, Input, Limits, Notice};
+use millpond_engine::{Answer, Effects, FailureKind, Input, Limits, Notice, Operation};
 
 use crate::bench::{Bench, CALL_MS, address, arguments};
 
@@ -64,6 +64,9 @@ fn first_success_wakes_all_unreachable() {
     bench.event(&address("f", "4"), "4");
     bench.complete(Effects::default());
     assert_eq!(bench.calls.len(), 3);
+    for _ in 0..3 {
+        bench.complete(Effects::default());
+    }
     assert_eq!(bench.engine.metrics().parked, 0);
 }
 
@@ -127,7 +130,8 @@ fn resume_tries_now() {
     bench.now += CALL_MS;
     bench.fail(FailureKind::Rejected);
     assert!(bench.calls.is_empty());
-    bench.tell(Input::Resume(target));
+    bench.operate(&target, Operation::Resume, 1);
+    assert_eq!(bench.answers, [(1, Answer::Durable)]);
     assert_eq!(bench.calls.len(), 1);
 }
 

@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use millpond_engine::{
     CallFailure, CallId, DelayedEffect, DelayedMessage, Effects, EgressRecord, Event, Expiration, FailureKind,
-    IdempotencyEntry, IdempotencyKey, Input, Invocation, LaneId, Limits, Loaded, Message, Mutation, Receipt, Reply,
-    StateSpec, StateValue,
+    FailureRecord, IdempotencyEntry, IdempotencyKey, Input, Invocation, LaneId, Limits, Loaded, LoadedAddress, Message,
+    Mutation, Operation, Receipt, Reply, StateSpec, StateValue,
 };
 use millpond_protocol::{Address, TypeName};
 
@@ -90,6 +90,19 @@ impl Random {
         }
     }
 
+    fn failure(&mut self) -> FailureRecord {
+        let kinds = [FailureKind::Unreachable, FailureKind::Rejected, FailureKind::NoEndpoint];
+        FailureRecord {
+            kind: kinds[self.below(3) as usize],
+            code: "MP4000".into(),
+            error: "é".repeat(self.below(3) as usize * 600).into(),
+            attempts: u32::MAX,
+            since: self.number(),
+            parked: self.number(),
+            next: self.number(),
+        }
+    }
+
     fn loaded(&mut self) -> Loaded {
         let value = |random: &mut Random| StateValue {
             typename: TypeName::new("types", "text"),
@@ -106,7 +119,7 @@ impl Random {
             };
             (random.number(), random.number(), message)
         };
-        match self.below(5) {
+        match self.below(6) {
             3 => Loaded::Delayed {
                 after: (self.number(), self.number()),
                 messages: self.some(3, delayed),
@@ -116,14 +129,26 @@ impl Random {
                 call: CallId(self.number()),
                 found: self.some(2, |random| (random.name().into(), (random.number(), random.number()))),
             },
-            0 => Loaded::Address {
+            0 => Loaded::Address(LoadedAddress {
                 address: self.address(),
                 states: self.some(3, |random| (random.name().into(), value(random))),
                 pending: self.some(3, |random| (random.number(), invocation(random))),
+                more: self.below(2) == 0,
+                failure: self.some(1, Random::failure).pop(),
                 listed: self.below(2) == 0,
                 accessed: self.some(1, Random::number).pop(),
+            }),
+            5 => Loaded::Mailbox {
+                address: self.address(),
+                from: self.number(),
+                pending: self.some(3, |random| (random.number(), invocation(random))),
+                more: self.below(2) == 0,
             },
-            1 => Loaded::Pending { addresses: self.some(3, Random::address), more: self.below(2) == 0 },
+            1 => Loaded::Pending {
+                page: self.number(),
+                addresses: self.some(3, Random::address),
+                more: self.below(2) == 0,
+            },
             _ => Loaded::Idempotency {
                 key: self.name().into(),
                 found: self.some(1, |random| IdempotencyEntry { fingerprint: [0; 16], time: random.number() }).pop(),
@@ -152,7 +177,15 @@ impl Random {
             }
             15 => Input::Freed { lane: LaneId(self.below(4) as u32), upto: self.number(), receipt: Some(Receipt(0)) },
             16 => Input::Durable(self.number()),
-            17 => Input::Resume(self.address()),
+            17 => Input::Operate {
+                address: self.address(),
+                operation: match self.below(3) {
+                    0 => Operation::Resume,
+                    1 => Operation::Skip(self.number()),
+                    _ => Operation::DeadLetter(self.number()),
+                },
+                receipt: Receipt(self.number()),
+            },
             _ => Input::Tick,
         }
     }
@@ -169,8 +202,12 @@ fn inputs_of_any_shape_are_no_panic() {
             checkpoint_bytes: 500,
             idempotency_keys: 2,
             idempotency_ms: 5_000,
-            restore_window: 1 + random.below(3) as usize,
+            recall_window: 1 + random.below(3) as usize,
             incomplete_rounds: 2,
+            waiting_bytes: random.below(3) as usize * 2_000,
+            mailbox_bytes: random.below(3) as usize * 200,
+            backlog_bytes: 5_000,
+            function_types: 4,
             ..Limits::default()
         });
         bench.loads_held = (random.below(2) == 0).then(Vec::new);

@@ -8,7 +8,7 @@ use crate::bench::{Bench, CALL_MS, address, arguments, event, keyed, spec, waiti
 /// A start brings back what was pending although new events keep more addresses busy than its window holds.
 #[test]
 fn restore_goes_on_while_others_are_busy() {
-    let mut bench = Bench::with(Limits { restore_window: 2, ..Limits::default() });
+    let mut bench = Bench::with(Limits { recall_window: 2, ..Limits::default() });
     for id in 0..10 {
         bench.event(&address("f", &id.to_string()), "old");
     }
@@ -34,7 +34,7 @@ fn restore_goes_on_while_others_are_busy() {
 /// An address that always has something new takes no room either, once what was old has run.
 #[test]
 fn restore_goes_on_past_the_ever_busy() {
-    let mut bench = Bench::with(Limits { restore_window: 1, ..Limits::default() });
+    let mut bench = Bench::with(Limits { recall_window: 1, ..Limits::default() });
     for id in 0..6 {
         bench.event(&address("f", &id.to_string()), "old");
     }
@@ -53,7 +53,7 @@ fn restore_goes_on_past_the_ever_busy() {
 /// What is parked takes no room from what a start brings back behind it.
 #[test]
 fn restore_goes_on_past_the_parked() {
-    let mut bench = Bench::with(Limits { restore_window: 1, ..Limits::default() });
+    let mut bench = Bench::with(Limits { recall_window: 1, ..Limits::default() });
     for id in 0..10 {
         bench.event(&Address::new(TypeName::new("nobody", "f"), id.to_string()), "waits");
         bench.event(&address("f", &id.to_string()), "old");

@@ -5,6 +5,7 @@ mod bench;
 
 mod batches;
 mod checkpoints;
+mod dead_letters;
 mod delayed;
 mod expiry;
 mod failures;
@@ -16,4 +17,6 @@ mod limits;
 mod liveness;
 mod messages;
 mod restart;
+mod spilling;
 mod states;
+mod windows;

@@ -7,7 +7,7 @@ use crate::bench::{Bench, address, arguments, spec};
 /// Addresses with pending invocations come back page by page, each with all of them, in order.
 #[test]
 fn pending_addresses_come_back() {
-    let mut bench = Bench::with(Limits { restore_window: 3, ..Limits::default() });
+    let mut bench = Bench::with(Limits { recall_window: 3, ..Limits::default() });
     for id in 0..20 {
         for argument in ["a", "b"] {
             bench.event(&address("f", &id.to_string()), argument);

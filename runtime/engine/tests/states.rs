@@ -67,7 +67,7 @@ fn broken_rule_rejects_the_whole_answer() {
         bench.complete(effects);
         assert!(bench.calls.is_empty(), "{code}: no message went out");
         let view = bench.engine.view(&target).expect("it is in memory");
-        assert_eq!((view.failure.expect("it failed").code, view.states.len(), view.waiting), (code, 0, 1));
+        assert_eq!((view.failure.expect("it failed").code.as_ref(), view.states.len(), view.waiting), (code, 0, 1));
         bench.tick(10);
         assert_eq!(arguments(&bench.complete(Effects::default())), ["a"]);
         bench.settle();

@@ -17,8 +17,8 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::ledger::keys::{self, KeyBuffer, end_of};
 use crate::ledger::records::{
-    AccessedRecord, ChainRecord, DelayedRecord, IdempotencyRecord, LaneRecord, ListedRecord, MetaRecord, SpecRecord,
-    TokenRecord, encode, encode_outbox, encode_pending, encode_state,
+    AccessedRecord, BacklogRecord, ChainRecord, DelayedRecord, FailureOfAddress, IdempotencyRecord, LaneRecord,
+    ListedRecord, MetaRecord, SpecRecord, TokenRecord, encode, encode_outbox, encode_pending, encode_state,
 };
 
 /// What the last checkpoint left.
@@ -150,6 +150,8 @@ fn key_of<'a>(buffer: &'a mut KeyBuffer, write: &Write, lanes: &[LaneName]) -> (
     let key = match write {
         Write::State { address, name, .. } => return (Family::Values, buffer.state(address, name)),
         Write::Accessed { address, .. } => return (Family::Values, buffer.accessed(address)),
+        Write::Failure { address, .. } => return (Family::Values, buffer.failure(address)),
+        Write::Backlog { function, .. } => buffer.backlog(function),
         Write::Delayed { due, sequence, message } => buffer.delayed(&message.sender.id, *due, *sequence),
         Write::DelayedGone { id, due, sequence } => buffer.delayed(id, *due, *sequence),
         Write::Token { id, token, .. } => buffer.token(id, token),
@@ -169,9 +171,12 @@ fn key_of<'a>(buffer: &'a mut KeyBuffer, write: &Write, lanes: &[LaneName]) -> (
 /// Puts a write into a batch.
 fn put(batch: &mut WriteBatch, family: &ColumnFamily, key: &[u8], write: &Write, value: &mut Vec<u8>) {
     match write {
-        Write::State { value: None, .. } | Write::Listed { listed: false, .. } | Write::Token { delayed: None, .. } => {
-            return batch.delete_cf(family, key);
-        }
+        Write::State { value: None, .. }
+        | Write::Accessed { time: None, .. }
+        | Write::Failure { failure: None, .. }
+        | Write::Listed { listed: false, .. }
+        | Write::Token { delayed: None, .. } => return batch.delete_cf(family, key),
+        Write::Backlog { backlog, .. } if backlog.is_empty() => return batch.delete_cf(family, key),
         // Written once and ended once: a deletion that vanishes where it meets the one write.
         Write::Finished { .. } | Write::DelayedGone { .. } => return batch.single_delete_cf(family, key),
         Write::ForgetIdempotency { .. } => return batch.delete_range_cf(family, key, &end_of(key)),
@@ -179,7 +184,9 @@ fn put(batch: &mut WriteBatch, family: &ColumnFamily, key: &[u8], write: &Write,
         Write::Outbox { records, .. } => encode_outbox(records, value),
         Write::State { value: Some(state), .. } => encode_state(state, value),
         Write::Pending { invocation, .. } => encode_pending(invocation, value),
-        Write::Accessed { time, .. } => encode(&AccessedRecord { time: *time }, value),
+        Write::Accessed { time: Some(time), .. } => encode(&AccessedRecord { time: *time }, value),
+        Write::Failure { failure: Some(failure), .. } => encode(&FailureOfAddress::from(failure), value),
+        Write::Backlog { backlog, .. } => encode(&BacklogRecord::from(backlog), value),
         Write::Delayed { message, .. } => encode(&DelayedRecord::from(message), value),
         Write::Token { delayed: Some((due, sequence)), .. } => {
             encode(&TokenRecord { due: *due, sequence: *sequence }, value);

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use millpond_engine::{
-    IdempotencyEntry, Invocation, KEY_GROUPS, LaneName, Lanes, Load, Loaded, Meta, Millis, NEW_LANE, Restored,
-    Sequence, StateSpec, StateValue,
+    Backlog, Expiration, FailureRecord, IdempotencyEntry, Invocation, KEY_GROUPS, LaneName, Lanes, Lives, Load, Loaded,
+    LoadedAddress, Meta, Millis, NEW_LANE, Restored, Sequence, StateSpec, StateValue,
 };
 use millpond_protocol::{Address, TypeName};
 use prost::Message;
@@ -18,8 +18,8 @@ use rocksdb::{ColumnFamily, DB, DBRawIterator, ReadOptions, Snapshot};
 use super::options::{QUEUES, VALUES};
 use crate::ledger::keys::{self, Key, KeyBuffer, end_of};
 use crate::ledger::records::{
-    AccessedRecord, ChainRecord, DelayedRecord, IdempotencyRecord, LaneRecord, MetaRecord, PendingRecord, SpecRecord,
-    StateRecord, TokenRecord, corrupt, decode, outbox_ranges,
+    AccessedRecord, BacklogRecord, ChainRecord, DelayedRecord, FailureOfAddress, IdempotencyRecord, LaneRecord,
+    MetaRecord, PendingRecord, SpecRecord, StateRecord, TokenRecord, corrupt, decode, outbox_ranges,
 };
 use crate::ledger::{LedgerError, local::storage};
 
@@ -64,14 +64,33 @@ impl<'a> View<'a> {
             rows.next();
         }
         rows.status().map_err(storage("reading lanes"))?;
-        Ok(Restored { meta: meta.map(Meta::from).unwrap_or_default(), lanes })
+        let backlogs = self.backlogs()?;
+        Ok(Restored { meta: meta.map(Meta::from).unwrap_or_default(), lanes, backlogs })
+    }
+
+    fn backlogs(&self) -> Result<BTreeMap<TypeName, Backlog>, LedgerError> {
+        let mut backlogs = BTreeMap::new();
+        let mut rows = self.range(self.queues, keys::BACKLOGS, &end_of(keys::BACKLOGS));
+        rows.seek(keys::BACKLOGS);
+        while let Some((key, value)) = rows.item() {
+            let Some(Key::Backlog(function)) = Key::parse(key) else { return Err(corrupt(key, "it is no backlog")) };
+            backlogs.insert(function, decode::<BacklogRecord>(key, value)?.into());
+            rows.next();
+        }
+        rows.status().map_err(storage("reading backlogs"))?;
+        Ok(backlogs)
     }
 
     /// What the engine asked for.
     pub fn load(&self, load: &Load) -> Result<Loaded, LedgerError> {
         match load {
-            Load::Address(address) => self.address(address),
-            Load::Pending { after, limit } => self.listed(after.as_ref(), *limit),
+            Load::Address { address, bytes } => self.address(address, *bytes),
+            Load::Mailbox { address, from, bytes } => {
+                let (pending, more) = self.pending(address, *from, *bytes)?;
+                Ok(Loaded::Mailbox { address: address.clone(), from: *from, pending, more })
+            }
+            Load::Expired { after, rows, now, lives } => self.expired(after.as_ref(), *rows, *now, lives),
+            Load::Pending { page, after, limit } => self.listed(*page, after.as_ref(), *limit),
             Load::Delayed { after, limit } => self.delayed(*after, *limit),
             Load::Tokens { id, tokens, call } => {
                 let found = self.tokens(id, tokens)?;
@@ -84,16 +103,26 @@ impl<'a> View<'a> {
         }
     }
 
-    fn address(&self, address: &Address) -> Result<Loaded, LedgerError> {
+    fn address(&self, address: &Address, bytes: usize) -> Result<Loaded, LedgerError> {
         let mut key = KeyBuffer::default();
         let states = self.states(key.states(address))?;
         let listed = self.get(key.listed(address))?.is_some();
-        let pending = if listed { self.pending(key.pendings(address))? } else { Vec::new() };
+        let (pending, more) = if listed { self.pending(address, 0, bytes)? } else { (Vec::new(), false) };
+        // Only what waits can be parked.
+        let failure = if listed { self.failure(key.failure(address))? } else { None };
         let accessed = match states.is_empty() {
             true => None,
             false => self.accessed(key.accessed(address))?,
         };
-        Ok(Loaded::Address { address: address.clone(), states, pending, listed, accessed })
+        Ok(Loaded::Address(LoadedAddress {
+            address: address.clone(),
+            states,
+            pending,
+            more,
+            failure,
+            listed,
+            accessed,
+        }))
     }
 
     fn states(&self, prefix: &[u8]) -> Result<Vec<(Arc<str>, StateValue)>, LedgerError> {
@@ -116,6 +145,64 @@ impl<'a> View<'a> {
     fn accessed(&self, key: &[u8]) -> Result<Option<Millis>, LedgerError> {
         let record = self.snapshot.get_pinned_cf(self.values, key).map_err(storage("reading a record"))?;
         record.map(|bytes| Ok(decode::<AccessedRecord>(key, &bytes)?.time)).transpose()
+    }
+
+    fn failure(&self, key: &[u8]) -> Result<Option<FailureRecord>, LedgerError> {
+        let record = self.snapshot.get_pinned_cf(self.values, key).map_err(storage("reading a record"))?;
+        let read = |bytes: rocksdb::DBPinnableSlice<'_>| {
+            decode::<FailureOfAddress>(key, &bytes)?.try_into().map_err(|why| corrupt(key, why))
+        };
+        record.map(read).transpose()
+    }
+
+    /// Addresses with values that are over, behind `after`, until about so many rows were looked at.
+    fn expired(
+        &self,
+        after: Option<&Address>,
+        limit: usize,
+        now: Millis,
+        lives: &Lives,
+    ) -> Result<Loaded, LedgerError> {
+        let mut buffer = KeyBuffer::default();
+        let after = after.map(|after| (millpond_engine::key_group(&after.id), end_of(buffer.states(after))));
+        let mut seen = Seen { over: Vec::new(), alive: false, last: None, rows: 0 };
+        for group in after.as_ref().map_or(0, |(group, _)| *group)..KEY_GROUPS {
+            let prefix = buffer.states_in(group).to_vec();
+            let start = match &after {
+                Some((of, after)) if *of == group => after.clone(),
+                _ => prefix.clone(),
+            };
+            let mut options = ReadOptions::default();
+            options.set_iterate_lower_bound(&*start);
+            options.set_iterate_upper_bound(end_of(&prefix));
+            // It goes from address to address.
+            options.set_total_order_seek(true);
+            let mut rows = self.snapshot.raw_iterator_cf_opt(self.values, options);
+            rows.seek(&start);
+            while let Some((key, value)) = rows.item() {
+                let Some(Key::State { address, name }) = Key::parse(key) else {
+                    return Err(corrupt(key, "it is no state value"));
+                };
+                let new = seen.last.as_ref() != Some(&address);
+                if new && seen.rows >= limit && seen.last.is_some() {
+                    return Ok(Loaded::Expired { over: seen.over, alive: seen.alive, next: seen.last });
+                }
+                seen.rows += 1;
+                let life = lives.iter().find(|(function, state, _)| *function == address.function && **state == *name);
+                if let Some((_, _, life)) = life {
+                    let written = decode::<StateRecord>(key, value)?.written;
+                    let accessed = match life {
+                        Expiration::AfterInvoke(_) => self.accessed(buffer.accessed(&address))?,
+                        _ => None,
+                    };
+                    seen.look(&address, life.is_over(written, accessed, now));
+                }
+                seen.last = Some(address);
+                rows.next();
+            }
+            rows.status().map_err(storage("looking for values that are over"))?;
+        }
+        Ok(Loaded::Expired { over: seen.over, alive: seen.alive, next: None })
     }
 
     /// Delayed messages in the order of their time: each key group has them in that order, so the groups are merged.
@@ -156,20 +243,29 @@ impl<'a> View<'a> {
         Ok(found)
     }
 
-    fn pending(&self, prefix: &[u8]) -> Result<Vec<(Sequence, Invocation)>, LedgerError> {
-        let mut pending = Vec::new();
-        let mut rows = self.range(self.queues, prefix, &end_of(prefix));
-        rows.seek(prefix);
+    /// Invocations of an address from a number on, and whether there are more than `bytes` allow; one always fits.
+    fn pending(&self, address: &Address, from: Sequence, bytes: usize) -> Result<Page, LedgerError> {
+        let mut buffer = KeyBuffer::default();
+        let prefix = buffer.pendings(address).to_vec();
+        let start = buffer.pending(address, from);
+        let mut rows = self.range(self.queues, start, &end_of(&prefix));
+        rows.seek(start);
+        let mut page = Vec::new();
+        let mut left = bytes;
         while let Some((key, value)) = rows.item() {
-            let record: PendingRecord = decode(key, value)?;
-            pending.push((number_behind(key, prefix)?, record.into()));
+            let invocation = Invocation::from(decode::<PendingRecord>(key, value)?);
+            if invocation.bytes() > left && !page.is_empty() {
+                return Ok((page, true));
+            }
+            left = left.saturating_sub(invocation.bytes());
+            page.push((number_behind(key, &prefix)?, invocation));
             rows.next();
         }
         rows.status().map_err(storage("reading pending invocations"))?;
-        Ok(pending)
+        Ok((page, false))
     }
 
-    fn listed(&self, after: Option<&Address>, limit: usize) -> Result<Loaded, LedgerError> {
+    fn listed(&self, page: u64, after: Option<&Address>, limit: usize) -> Result<Loaded, LedgerError> {
         let mut buffer = KeyBuffer::default();
         let after = after.map(|after| (millpond_engine::key_group(&after.id), buffer.listed(after).to_vec()));
         let mut addresses = Vec::new();
@@ -184,7 +280,7 @@ impl<'a> View<'a> {
             rows.seek(&start);
             while let Some(key) = rows.key() {
                 if addresses.len() == limit {
-                    return Ok(Loaded::Pending { addresses, more: true });
+                    return Ok(Loaded::Pending { page, addresses, more: true });
                 }
                 let Some(Key::Listed(address)) = Key::parse(key) else {
                     return Err(corrupt(key, "it is no list entry"));
@@ -194,7 +290,7 @@ impl<'a> View<'a> {
             }
             rows.status().map_err(storage("listing addresses"))?;
         }
-        Ok(Loaded::Pending { addresses, more: false })
+        Ok(Loaded::Pending { page, addresses, more: false })
     }
 
     fn idempotency(&self, text: &str, generations: &[u64]) -> Result<Option<IdempotencyEntry>, LedgerError> {
@@ -292,6 +388,28 @@ impl<'a> View<'a> {
         options.set_iterate_lower_bound(from);
         options.set_iterate_upper_bound(to);
         self.snapshot.raw_iterator_cf_opt(family, options)
+    }
+}
+
+/// Invocations with their numbers, and whether there are more.
+type Page = (Vec<(Sequence, Invocation)>, bool);
+
+/// What a walk over values has seen.
+struct Seen {
+    over: Vec<Address>,
+    alive: bool,
+    last: Option<Address>,
+    rows: usize,
+}
+
+impl Seen {
+    /// A value of an address that expires.
+    fn look(&mut self, address: &Address, over: bool) {
+        if !over {
+            self.alive = true;
+        } else if self.over.last() != Some(address) {
+            self.over.push(address.clone());
+        }
     }
 }
 

@@ -1,13 +1,18 @@
 //! What every ledger promises, one test a promise, run on the memory twin and on the local ledger.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use millpond_engine::{Expiration, KEY_GROUPS, LaneId, LaneName, Place, StateSpec, Write, key_group};
+use millpond_engine::{
+    Backlog, Expiration, FailureKind, FailureRecord, KEY_GROUPS, LaneId, LaneName, Load, Loaded, Place, StateSpec,
+    StateValue, Write, key_group,
+};
 use millpond_protocol::Address;
 
 use super::words::*;
+use crate::ledger::Ledger;
 
 macro_rules! promises {
     ($($promise:ident)*) => {
@@ -52,6 +57,9 @@ promises! {
     odd_ids_are_addresses
     a_large_value_comes_back
     specs_are_kept
+    invocations_come_in_pages
+    failures_and_backlogs_are_kept
+    values_that_are_over_are_found
     loads_see_whole_checkpoints
 }
 
@@ -501,6 +509,88 @@ fn specs_are_kept(subject: &mut impl Subject) {
         (typename("a", "g"), spec("seen", Expiration::AfterInvoke(5))),
     ];
     assert_eq!(subject.ledger().specs().expect("they can be read"), expected);
+}
+
+fn invocations_come_in_pages(subject: &mut impl Subject) {
+    let mut hand = Hand::new();
+    let of = address("a");
+    let many = [3, 5, 8, 300].map(|sequence| pending(&of, sequence, "x"));
+    hand.commit(subject.ledger(), many.into_iter().chain([listed(&of, true)]).collect());
+    let page = |from: u64, count: usize| {
+        let bytes = count * invocation("x").bytes();
+        match subject.ledger().load(&Load::Mailbox { address: of.clone(), from, bytes }) {
+            Ok(Loaded::Mailbox { pending, more, .. }) => {
+                (pending.into_iter().map(|(sequence, _)| sequence).collect::<Vec<_>>(), more)
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(page(0, 2), (vec![3, 5], true));
+    assert_eq!(page(6, 2), (vec![8, 300], false));
+    assert_eq!(page(5, 0), (vec![5], true), "one always fits");
+    assert_eq!(page(301, 9), (vec![], false));
+}
+
+fn failures_and_backlogs_are_kept(subject: &mut impl Subject) {
+    let mut hand = Hand::new();
+    let of = address("a");
+    let failure = FailureRecord {
+        kind: FailureKind::Rejected,
+        code: "MP4002".into(),
+        error: "no".into(),
+        attempts: 3,
+        since: 1,
+        parked: 2,
+        next: u64::MAX,
+    };
+    let backlog = Backlog { invocations: 1, bytes: 97, parked: 1 };
+    let (function, kept) = (of.function.clone(), Some(failure));
+    let mut writes = vec![pending(&of, 1, "x"), listed(&of, true)];
+    writes.push(Write::Failure { address: of.clone(), failure: kept.clone() });
+    writes.push(Write::Backlog { function: function.clone(), backlog });
+    hand.commit(subject.ledger(), writes);
+    subject.reopen();
+    let failure = |subject: &dyn Ledger| match subject.load(&Load::Address { address: of.clone(), bytes: 1 }) {
+        Ok(Loaded::Address(loaded)) => loaded.failure,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(failure(subject.ledger()), kept);
+    let backlogs = subject.ledger().restore().expect("it can be read").backlogs;
+    assert_eq!(backlogs.into_iter().collect::<Vec<_>>(), [(function.clone(), backlog)]);
+    let mut writes = vec![Write::Failure { address: of.clone(), failure: None }];
+    writes.push(Write::Backlog { function, backlog: Backlog::default() });
+    hand.commit(subject.ledger(), writes);
+    assert_eq!(failure(subject.ledger()), None);
+    assert!(subject.ledger().restore().expect("it can be read").backlogs.is_empty());
+}
+
+fn values_that_are_over_are_found(subject: &mut impl Subject) {
+    let mut hand = Hand::new();
+    let written =
+        |address: &Address, name: &str, written| state(address, name, Some(StateValue { written, ..value("x") }));
+    let (a, b, c) = (address("a"), address("b"), address("c"));
+    let mut writes = vec![written(&a, "after-write", 10), written(&b, "after-invoke", 10), written(&c, "ever", 10)];
+    writes.push(Write::Accessed { address: b.clone(), time: Some(50) });
+    hand.commit(subject.ledger(), writes);
+    let lives = [("after-write", Expiration::AfterWrite(5)), ("after-invoke", Expiration::AfterInvoke(5))];
+    let lives = Arc::new(lives.map(|(name, life)| (a.function.clone(), name.into(), life)).to_vec());
+    let look = |now| {
+        let (mut found, mut after) = ((Vec::new(), false), None);
+        loop {
+            let load = Load::Expired { after, rows: 1, now, lives: Arc::clone(&lives) };
+            let Ok(Loaded::Expired { over, alive, next }) = subject.ledger().load(&load) else { panic!("{load:?}") };
+            found.0.extend(over.into_iter().map(|address| address.id.to_string()));
+            found.1 |= alive;
+            after = next;
+            if after.is_none() {
+                found.0.sort();
+                return found;
+            }
+        }
+    };
+    assert_eq!(look(14), (vec![], true));
+    assert_eq!(look(15), (vec!["a".to_owned()], true));
+    assert_eq!(look(55), (vec!["a".to_owned(), "b".to_owned()], false));
 }
 
 /// Each checkpoint finishes one invocation, adds the next, counts in two states and adds a record. Whoever looks from

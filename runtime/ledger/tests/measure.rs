@@ -164,7 +164,7 @@ fn loads() {
         let count = 50_000;
         let cpu = cpu_of_thread();
         for number in 0..count {
-            let load = Load::Address(address(&of(number)));
+            let load = Load::Address { address: address(&of(number)), bytes: 1 << 20 };
             ledger.load(&load).expect("it can be read");
         }
         println!("{name}: {:.2} us CPU", (cpu_of_thread() - cpu) as f64 / count as f64 / 1e3);

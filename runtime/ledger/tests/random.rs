@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use millpond_engine::{CallId, DelayedMessage, Expiration, Load, Millis, Sequence, StateSpec, Write};
+use millpond_engine::{
+    Backlog, CallId, DelayedMessage, Expiration, FailureKind, FailureRecord, Load, Millis, Sequence, StateSpec, Write,
+};
 use millpond_protocol::Address;
 
 use super::words::*;
@@ -99,6 +101,13 @@ impl World {
             writes.push(Write::ForgetIdempotency { generation: self.generation - 2 });
         }
         self.delayed_writes(&mut writes);
+        if self.random.one_in(3) {
+            let place = self.some_address();
+            let function = self.addresses[place].function.clone();
+            let mut number = || self.random.below(3);
+            let backlog = Backlog { invocations: number(), bytes: number(), parked: number() };
+            writes.push(Write::Backlog { function, backlog });
+        }
         if self.random.one_in(10) {
             let expiration = Expiration::AfterWrite(self.random.below(1 << 40));
             let name = format!("s{}", self.random.below(3));
@@ -147,7 +156,12 @@ impl World {
             }
         }
         if self.random.one_in(3) {
-            writes.push(Write::Accessed { address: of.clone(), time: self.random.below(1 << 40) });
+            let time = (!self.random.one_in(4)).then(|| self.random.below(1 << 40));
+            writes.push(Write::Accessed { address: of.clone(), time });
+        }
+        if self.random.one_in(4) {
+            let failure = (!self.random.one_in(3)).then(|| self.failure());
+            writes.push(Write::Failure { address: of.clone(), failure });
         }
         let mut pending_here = self.pending.remove(&place).unwrap_or_default();
         let ends: Vec<Sequence> = pending_here.iter().copied().filter(|_| self.random.one_in(2)).collect();
@@ -168,7 +182,7 @@ impl World {
     fn look(&mut self, twin: &dyn Ledger, local: &dyn Ledger) {
         let seed = self.hand.number;
         let of = self.some_address();
-        match self.random.below(8) {
+        match self.random.below(10) {
             6 => {
                 let after = (self.random.below(41), self.random.below(self.sequence + 2));
                 let limit = self.random.below(12) as usize;
@@ -179,11 +193,28 @@ impl World {
                 let id = self.addresses[of].id.clone();
                 self.ask(twin, local, &Load::Tokens { id, tokens, call: CallId(seed) });
             }
-            0 | 1 => self.ask(twin, local, &Load::Address(self.addresses[of].clone())),
+            0 | 1 => {
+                let (address, bytes) = (self.addresses[of].clone(), self.random.below(400) as usize);
+                self.ask(twin, local, &Load::Address { address, bytes });
+            }
+            8 => {
+                let (address, bytes) = (self.addresses[of].clone(), self.random.below(400) as usize);
+                let from = self.random.below(self.sequence + 2);
+                self.ask(twin, local, &Load::Mailbox { address, from, bytes });
+            }
+            9 => {
+                let after = if self.random.one_in(3) { None } else { Some(self.addresses[of].clone()) };
+                let function = self.addresses[of].function.clone();
+                let life = [Expiration::AfterWrite(5), Expiration::AfterInvoke(5), Expiration::AfterWrite(u64::MAX)];
+                let life = life[self.random.below(3) as usize];
+                let lives = ["a", "ab"].map(|name| (function.clone(), name.into(), life)).to_vec().into();
+                let (rows, now) = (self.random.below(12) as usize, 1_700_000_000_000 + self.random.below(300));
+                self.ask(twin, local, &Load::Expired { after, rows, now, lives });
+            }
             2 => {
                 let after = if self.random.one_in(3) { None } else { Some(self.addresses[of].clone()) };
                 let limit = self.random.below(12) as usize;
-                self.ask(twin, local, &Load::Pending { after, limit });
+                self.ask(twin, local, &Load::Pending { page: seed, after, limit });
             }
             3 => {
                 let key = self.random.below(20).to_string().into();
@@ -212,6 +243,19 @@ impl World {
         let expected = twin.load(load).expect("it can be read");
         let found = local.load(load).expect("it can be read");
         assert_eq!(found, expected, "checkpoint {}: {load:?}", self.hand.number);
+    }
+
+    fn failure(&mut self) -> FailureRecord {
+        let kinds = [FailureKind::Unreachable, FailureKind::Rejected, FailureKind::NoEndpoint];
+        FailureRecord {
+            kind: kinds[self.random.below(3) as usize],
+            code: "MP4000".into(),
+            error: self.text().into(),
+            attempts: self.random.below(1 << 32) as u32,
+            since: self.random.below(1 << 40),
+            parked: self.random.below(1 << 40),
+            next: u64::MAX - self.random.below(2),
+        }
     }
 
     fn some_address(&mut self) -> usize {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use millpond_engine::{
-    Checkpoint, IdempotencyEntry, Invocation, LaneId, LaneName, Load, Loaded, Meta, Sequence, StateValue, Write,
+    Checkpoint, IdempotencyEntry, Invocation, LaneId, LaneName, Load, Loaded, LoadedAddress, Meta, Sequence,
+    StateValue, Write,
 };
 use millpond_protocol::{Address, TypeName};
 use tempfile::TempDir;
@@ -179,8 +180,8 @@ impl Seen {
 }
 
 pub fn see(ledger: &dyn Ledger, address: &Address) -> Seen {
-    match ledger.load(&Load::Address(address.clone())) {
-        Ok(Loaded::Address { address: of, states, pending, listed, .. }) => {
+    match ledger.load(&Load::Address { address: address.clone(), bytes: usize::MAX }) {
+        Ok(Loaded::Address(LoadedAddress { address: of, states, pending, listed, .. })) => {
             assert_eq!(&of, address);
             Seen { states, pending, listed }
         }
@@ -189,8 +190,8 @@ pub fn see(ledger: &dyn Ledger, address: &Address) -> Seen {
 }
 
 pub fn page(ledger: &dyn Ledger, after: Option<&Address>, limit: usize) -> (Vec<Address>, bool) {
-    match ledger.load(&Load::Pending { after: after.cloned(), limit }) {
-        Ok(Loaded::Pending { addresses, more }) => (addresses, more),
+    match ledger.load(&Load::Pending { page: 0, after: after.cloned(), limit }) {
+        Ok(Loaded::Pending { addresses, more, .. }) => (addresses, more),
         other => panic!("{other:?}"),
     }
 }

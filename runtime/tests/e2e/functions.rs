@@ -1,4 +1,4 @@
-//! A Python function server from `functions-examples/python`, as a user would start it.
+//! A Python function server, from `functions-examples/python` or beside the tests, as a user would start it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -18,8 +18,17 @@ impl Functions {
     /// Starts `functions-examples/python/NAME/functions.py` on a free port.
     /// `None` when there is no Python to run it with, which is said, and is a failure in CI.
     pub fn start(name: &str) -> Option<Functions> {
+        Functions::start_in("../functions-examples/python", name)
+    }
+
+    /// The same with functions that nobody would start from: they are beside the tests.
+    pub fn start_for_tests(name: &str) -> Option<Functions> {
+        Functions::start_in("tests/e2e", name)
+    }
+
+    fn start_in(folder: &str, name: &str) -> Option<Functions> {
         let python = python(name)?;
-        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../functions-examples/python").join(name);
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(name);
         let started = (0..50).find_map(|_| serve(&python, &example, next_port()));
         let (child, url) = started.unwrap_or_else(|| panic!("the functions of `{name}` found no port to serve on"));
         Some(Functions { python, example, child, url })

@@ -14,7 +14,7 @@ const PREVIEW_BYTES: usize = 1024;
 
 /// A value as JSON; one of the two fields is there.
 #[derive(Debug, Serialize)]
-pub(super) struct Shown {
+pub struct Shown {
     /// A simple value, or JSON as it is stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<Box<RawValue>>,
@@ -27,7 +27,7 @@ pub(super) struct Shown {
 }
 
 /// Shows a value of a type.
-pub(super) fn shown(typename: &str, bytes: &[u8]) -> Shown {
+pub fn shown(typename: &str, bytes: &[u8]) -> Shown {
     if bytes.len() <= WHOLE_BYTES_MAX
         && let Some(value) = known(typename, bytes)
     {
@@ -37,11 +37,30 @@ pub(super) fn shown(typename: &str, bytes: &[u8]) -> Shown {
     Shown { value: None, base64: Some(STANDARD.encode(preview)), truncated: preview.len() < bytes.len() }
 }
 
-fn known(typename: &str, bytes: &[u8]) -> Option<Box<RawValue>> {
-    if let Some(value) = describe(typename, bytes) {
-        return to_raw_value(&simple(&value)).ok();
+/// The text of a string, or of JSON, unless it is too long to be shown whole.
+pub(crate) fn text(typename: &str, bytes: &[u8]) -> Option<String> {
+    if bytes.len() > WHOLE_BYTES_MAX {
+        return None;
     }
-    // Only what looks like JSON on purpose: a lone number may be anything.
+    match describe(typename, bytes) {
+        Some(SimpleValue::String(text)) => Some(text),
+        Some(_) => None,
+        None => {
+            json(bytes)?;
+            String::from_utf8(bytes.to_vec()).ok()
+        }
+    }
+}
+
+fn known(typename: &str, bytes: &[u8]) -> Option<Box<RawValue>> {
+    match describe(typename, bytes) {
+        Some(value) => to_raw_value(&simple(&value)).ok(),
+        None => json(bytes),
+    }
+}
+
+/// Only what looks like JSON on purpose: a lone number may be anything.
+fn json(bytes: &[u8]) -> Option<Box<RawValue>> {
     let first = bytes.trim_ascii_start().first()?;
     b"{[\"".contains(first).then(|| serde_json::from_slice(bytes).ok()).flatten()
 }
@@ -66,7 +85,7 @@ fn simple(value: &SimpleValue) -> Value {
 mod tests {
     use millpond_protocol::types::SimpleValue;
 
-    use super::shown;
+    use super::{shown, text};
 
     fn json(typename: &str, bytes: &[u8]) -> String {
         serde_json::to_string(&shown(typename, bytes)).expect("JSON")
@@ -98,6 +117,24 @@ mod tests {
             assert_eq!(json("com.example/state", bytes), expected);
         }
         assert_eq!(json("io.statefun.types/int", b"\x08\x01"), r#"{"base64":"CAE="}"#);
+    }
+
+    /// Only strings and JSON have a text.
+    #[test]
+    fn texts() {
+        for (typename, bytes, expected) in [
+            ("io.statefun.types/string", &SimpleValue::String("ü\n".to_owned()).encode()[..], Some("ü\n")),
+            ("io.statefun.types/string", b"\xff", None),
+            ("io.statefun.types/int", b"", None),
+            ("com.example/order", br#" {"price": 1.50}"#, Some(r#" {"price": 1.50}"#)),
+            ("com.example/order", b"{torn", None),
+            ("com.example/order", b"plain", None),
+            ("com.example/order", b"", None),
+        ] {
+            assert_eq!(text(typename, bytes).as_deref(), expected, "{typename} {bytes:?}");
+        }
+        let large = SimpleValue::String("x".repeat(1 << 20));
+        assert_eq!(text(large.typename(), &large.encode()), None);
     }
 
     /// A large value does not make a large answer.

@@ -9,7 +9,7 @@ const DAYS_OF_ERA: u64 = 146_097;
 const DAYS_TO_EPOCH: u64 = 719_468;
 
 /// A moment in UTC, RFC 3339.
-pub(super) fn rfc3339(moment: Millis) -> String {
+pub fn rfc3339(moment: Millis) -> String {
     let (days, of_day) = (moment / MILLIS_OF_DAY, moment % MILLIS_OF_DAY);
     let (year, month, day) = date(days);
     let (hour, minute) = (of_day / 3_600_000, of_day / 60_000 % 60);

@@ -1,0 +1,345 @@
+//! What leaves memory when there is no room for it, and how it comes back.
+//!
+//! Everything that waits is in the ledger, so an address whose changes are durable can leave at any time; what is lost with
+//! it is how often it was tried lately. Those that are parked leave first, then the last in line, of the function type that
+//! holds most. They come back in *passes* over the addresses that the ledger lists with pending invocations. A pass skips
+//! the function types that have no room; as long as one has left something behind that it has room for now, another pass
+//! follows. A start is nothing else: everything was left behind.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use millpond_protocol::Address;
+
+use crate::cell::{Phase, Slot};
+use crate::engine::Engine;
+use crate::failure::Timer;
+use crate::function::FunctionId;
+use crate::{Load, Millis, Place};
+
+/// Addresses of one function type in line, beyond which no more are brought back while it is in trouble.
+const TROUBLED_LINE: usize = 64;
+
+/// What is in the ledger only, and the pass that brings it back.
+#[derive(Debug)]
+pub(crate) struct Spill {
+    /// Function types with addresses in the ledger only that should come back when there is room.
+    left_behind: BTreeSet<FunctionId>,
+    /// Function types with parked addresses in the ledger only, and when they are looked at again.
+    asleep: BTreeSet<(Millis, FunctionId)>,
+    pass: Option<Pass>,
+    /// Where the next pass begins: where the last one had to leave the first address behind, so that all get their turn.
+    start: Option<Address>,
+    /// Pages asked for since the start.
+    pages: u64,
+}
+
+/// A pass over the addresses that the ledger lists: from its start to the end, and from the beginning to its start.
+#[derive(Debug, Default)]
+struct Pass {
+    start: Option<Address>,
+    /// It is between the beginning and its start.
+    wrapped: bool,
+    /// The last address of the last page.
+    after: Option<Address>,
+    /// What is left of the page.
+    page: VecDeque<Address>,
+    /// The last address that was looked at.
+    before: Option<Address>,
+    /// It left an address behind.
+    skipped: bool,
+    /// The page that is being read.
+    asked: Option<u64>,
+    /// There is no page behind this one.
+    last: bool,
+}
+
+impl Spill {
+    /// A start begins with a pass.
+    pub(crate) fn new() -> Spill {
+        Spill {
+            left_behind: BTreeSet::new(),
+            asleep: BTreeSet::new(),
+            pass: Some(Pass::default()),
+            start: None,
+            pages: 0,
+        }
+    }
+}
+
+impl Engine {
+    /// Whether there is room in memory for one more address of a function type.
+    pub(crate) fn admits(&self, function: FunctionId) -> bool {
+        let (function, limit) = (&self.functions[function], self.config.limits.waiting_bytes);
+        let slow = function.window.in_trouble() && function.line.len() >= TROUBLED_LINE;
+        !slow && function.waiting_bytes <= limit / 2 && self.waiting_bytes <= limit
+    }
+
+    /// Counts what a cell holds, as often as that or its phase changes.
+    pub(crate) fn recount(&mut self, slot: Slot) {
+        let cell = &mut self.cells[slot];
+        let pending = cell.mailbox.bytes();
+        let waiting = match cell.phase {
+            Phase::Idle | Phase::InFlight(_) => 0,
+            _ => cell.bytes() + pending,
+        };
+        let before = std::mem::replace(&mut cell.counted_waiting, waiting);
+        let function = &mut self.functions[cell.function];
+        function.waiting_bytes = function.waiting_bytes - before + waiting;
+        self.waiting_bytes = self.waiting_bytes - before + waiting;
+        let before = std::mem::replace(&mut cell.counted_pending, pending);
+        self.pending_bytes = self.pending_bytes - before + pending;
+    }
+
+    /// Some of a function type's addresses are in the ledger only.
+    pub(crate) fn left_behind(&mut self, function: FunctionId) {
+        // Without an endpoint they stay there until a start knows one.
+        if self.functions[function].endpoint.is_some() {
+            self.spill.left_behind.insert(function);
+        }
+    }
+
+    /// Parked addresses of a function type that are in the ledger only are looked at again.
+    pub(crate) fn wake_sleepers(&mut self, function: FunctionId) {
+        let before = self.spill.asleep.len();
+        self.spill.asleep.retain(|(_, asleep)| *asleep != function);
+        if self.spill.asleep.len() < before {
+            self.left_behind(function);
+        }
+    }
+
+    /// Some of a function type's parked addresses are in the ledger only, and are looked at again then.
+    fn falls_asleep(&mut self, function: FunctionId, due: Millis) {
+        // Without an endpoint they stay there until a start knows one.
+        if self.functions[function].endpoint.is_none() {
+            return;
+        }
+        // The more are parked, the longer each waits: what cannot be helped by trying is not tried all the time.
+        let all = self.functions[function].backlog.parked.saturating_mul(20);
+        let due = due.max(self.now.saturating_add(all.max(1)));
+        let earlier = self.spill.asleep.iter().find(|(_, asleep)| *asleep == function).copied();
+        match earlier {
+            Some((earlier, _)) if earlier <= due => return,
+            Some(later) => {
+                self.spill.asleep.remove(&later);
+            }
+            None => {}
+        }
+        self.spill.asleep.insert((due, function));
+        self.set_timer(due, Timer::Function(function));
+    }
+
+    /// Parked addresses in the ledger only whose time has come are left behind like others.
+    pub(crate) fn sleepers_due(&mut self) {
+        while let Some((due, function)) = self.spill.asleep.first().copied()
+            && due <= self.now
+        {
+            self.spill.asleep.pop_first();
+            self.left_behind(function);
+        }
+    }
+
+    /// A checkpoint is durable: its cells hold nothing any more that the ledger does not have.
+    pub(crate) fn settle(&mut self, cells: Vec<Slot>) {
+        let durable = self.delta.durable();
+        for slot in cells {
+            let cell = &mut self.cells[slot];
+            cell.mailbox.settle(durable);
+            if cell.phase == Phase::Away && self.may_leave(slot) {
+                let function = self.cells[slot].function;
+                self.left_behind(function);
+                self.forget(slot);
+            } else {
+                self.recount(slot);
+            }
+        }
+        self.spill_over();
+    }
+
+    /// Lets waiting addresses leave memory until three quarters of the room are used, if it was too little.
+    fn spill_over(&mut self) {
+        let (limit, enough) = (self.config.limits.waiting_bytes, self.config.limits.waiting_bytes / 4 * 3);
+        if self.waiting_bytes <= limit {
+            return;
+        }
+        let mut functions: Vec<(usize, FunctionId)> =
+            self.functions.iter().map(|(id, function)| (function.waiting_bytes, id)).collect();
+        functions.sort_unstable_by(|one, other| other.cmp(one));
+        for (held, function) in functions {
+            self.spill_parked(function, held.saturating_sub(self.waiting_bytes.saturating_sub(enough)));
+            self.spill_line(function, enough);
+            if self.waiting_bytes <= enough {
+                return;
+            }
+        }
+    }
+
+    /// Parked addresses of a function type leave, those first that are tried last, until it holds no more than `enough`.
+    fn spill_parked(&mut self, function: FunctionId, enough: usize) {
+        let keys: Vec<(Millis, u64)> = self.functions[function].parked.iter().rev().copied().collect();
+        for key in keys {
+            let of = &self.functions[function];
+            if of.waiting_bytes <= enough {
+                return;
+            }
+            if let Some(Timer::Cell(slot)) = self.timers.get(&key).copied()
+                && of.probe != Some(slot)
+            {
+                self.goes_to_sleep(slot);
+            }
+        }
+    }
+
+    /// A parked address leaves memory until its time comes, if it may.
+    pub(crate) fn goes_to_sleep(&mut self, slot: Slot) {
+        let cell = &self.cells[slot];
+        let (function, phase) = (cell.function, cell.phase);
+        if let Phase::Parked((due, _)) = phase
+            && self.may_leave(slot)
+        {
+            self.stop_waiting(slot);
+            self.falls_asleep(function, due);
+            self.forget(slot);
+        }
+    }
+
+    /// Addresses in line leave, the last ones first.
+    fn spill_line(&mut self, function: FunctionId, enough: usize) {
+        let line = std::mem::take(&mut self.functions[function].line);
+        let mut kept = VecDeque::with_capacity(line.len());
+        for slot in line.into_iter().rev() {
+            if self.waiting_bytes > enough && self.may_leave(slot) {
+                self.release(slot);
+                self.left_behind(function);
+                self.forget(slot);
+            } else {
+                kept.push_front(slot);
+            }
+        }
+        self.functions[function].line = kept;
+    }
+
+    /// Whether the ledger has everything that is known of an address, and nobody asked about it.
+    fn may_leave(&self, slot: Slot) -> bool {
+        let cell = &self.cells[slot];
+        let settled = !cell.dirty && cell.checkpoint <= self.delta.durable();
+        settled && !cell.mailbox.is_reading() && !self.operations.contains_key(&slot)
+    }
+
+    /// The cell leaves memory.
+    fn forget(&mut self, slot: Slot) {
+        let cell = &self.cells[slot];
+        let function = &mut self.functions[cell.function];
+        function.waiting_bytes -= cell.counted_waiting;
+        self.waiting_bytes -= cell.counted_waiting;
+        self.pending_bytes -= cell.counted_pending;
+        self.cells.remove(slot);
+    }
+
+    /// Brings back what was left behind, as long as there is room.
+    pub(crate) fn bring_back(&mut self) {
+        if self.stopping {
+            return;
+        }
+        if self.spill.pass.is_none() && !self.begin_pass() {
+            return;
+        }
+        while self.loading < self.config.limits.recall_window {
+            let Some(pass) = &mut self.spill.pass else { return };
+            if let Some(address) = pass.page.pop_front() {
+                let start = pass.start.as_ref().filter(|_| pass.wrapped);
+                if start.is_some_and(|start| Place::new(address.clone()) > Place::new(start.clone())) {
+                    pass.page.clear();
+                    pass.last = true;
+                } else if !self.bring_back_one(address) {
+                    return;
+                }
+            } else if !pass.last {
+                if pass.asked.is_none() {
+                    let (page, after) = (self.spill.pages, pass.after.clone());
+                    pass.asked = Some(page);
+                    self.spill.pages += 1;
+                    self.load(Load::Pending { page, after, limit: self.config.limits.recall_window.max(1) });
+                }
+                return;
+            } else if pass.start.is_some() && !pass.wrapped {
+                pass.wrapped = true;
+                pass.last = false;
+                pass.after = None;
+            } else {
+                if !pass.skipped {
+                    self.spill.start = None;
+                }
+                self.spill.pass = None;
+                if !self.begin_pass() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// What is parked makes room for those of its type that were left behind: it is tried later anyway.
+    fn make_room(&mut self) {
+        let limit = self.config.limits.waiting_bytes;
+        let crowded = |function: &&FunctionId| {
+            let function = &self.functions[**function];
+            function.waiting_bytes > limit / 2 && !function.parked.is_empty()
+        };
+        let crowded: Vec<FunctionId> = self.spill.left_behind.iter().filter(crowded).copied().collect();
+        for function in crowded {
+            self.spill_parked(function, limit / 4);
+        }
+    }
+
+    /// Begins a pass when a function type has room for what it left behind.
+    fn begin_pass(&mut self) -> bool {
+        self.make_room();
+        let ready: Vec<FunctionId> =
+            self.spill.left_behind.iter().copied().filter(|function| self.admits(*function)).collect();
+        if ready.is_empty() {
+            return false;
+        }
+        for function in ready {
+            self.spill.left_behind.remove(&function);
+        }
+        let start = self.spill.start.clone();
+        self.spill.pass = Some(Pass { after: start.clone(), start, ..Pass::default() });
+        true
+    }
+
+    /// Looks at one address of a pass. False when there may be room for it soon.
+    fn bring_back_one(&mut self, address: Address) -> bool {
+        let function = self.functions.enter(&address.function, &self.config.endpoints);
+        let here = self.cells.find(&address).is_some_and(|slot| self.cells[slot].phase != Phase::Away);
+        let served = self.functions[function].endpoint.is_some();
+        let room = self.admits(function);
+        let Some(pass) = &mut self.spill.pass else { return false };
+        if served && !here && !room && self.loading > 0 {
+            // What is being loaded takes room that it may not need.
+            pass.page.push_front(address);
+            return false;
+        }
+        let before = pass.before.replace(address.clone());
+        if here || !served {
+            return true;
+        }
+        if room {
+            self.touch_loaded(address);
+            return true;
+        }
+        if !std::mem::replace(&mut pass.skipped, true) {
+            self.spill.start = before;
+        }
+        self.left_behind(function);
+        true
+    }
+
+    /// A page of a pass.
+    pub(crate) fn pending_loaded(&mut self, page: u64, addresses: Vec<Address>, more: bool) {
+        let asked = |pass: &&mut Pass| pass.asked == Some(page);
+        let Some(pass) = self.spill.pass.as_mut().filter(asked) else { return };
+        pass.asked = None;
+        pass.last = !more || addresses.is_empty();
+        pass.after = addresses.last().cloned();
+        pass.page = addresses.into();
+    }
+}

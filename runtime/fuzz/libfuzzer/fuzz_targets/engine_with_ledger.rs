@@ -1,0 +1,3 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| millpond_fuzz::targets::engine::engine_with_ledger(bytes));
