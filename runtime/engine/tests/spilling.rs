@@ -235,3 +235,45 @@ fn person_skips_what_has_left_memory() {
     assert_eq!(bench.engine.metrics().parked, 0);
     assert!(bench.ledger.backlogs().is_empty());
 }
+
+/// An address of which something is being read stays in memory until it is there: a page that comes later could be older
+/// than what was loaded anew.
+#[test]
+fn address_being_read_stays_in_memory() {
+    let mut bench = Bench::with(Limits { waiting_bytes: 0, mailbox_bytes: 500, ..Limits::default() });
+    bench.open_gate("f");
+    let target = address("f", "1");
+    for number in 0..20 {
+        bench.event(&target, &number.to_string());
+    }
+    bench.settle();
+    bench.loads_held = Some(Vec::new());
+    bench.complete(Effects::default());
+    bench.fail(FailureKind::Rejected); // The batch is cut, and what follows is read when little is left of it.
+    for _ in 0..2 {
+        bench.complete(Effects::default());
+    }
+    assert_eq!(bench.loads_held.as_ref().map(Vec::len), Some(1));
+    bench.now += CALL_MS;
+    bench.fail(FailureKind::Rejected);
+    assert_eq!(bench.parked().len(), 1);
+    bench.settle();
+    assert!(bench.engine.view(&target).is_some(), "its mailbox is being read");
+}
+
+/// Who waits for an address that leaves memory is told: what was asked for is durable.
+#[test]
+fn leaving_memory_holds_nobody() {
+    let mut bench = Bench::with(Limits { waiting_bytes: 600, ..Limits::default() });
+    bench.config.endpoints[0].max_num_batch_requests = Some(2);
+    let mut bench = Bench::restart(bench.config, bench.ledger, bench.now);
+    bench.event(&address("f", "first"), "goes alone");
+    for receipt in 1..=3 {
+        bench.tell(Input::Ingested(waiting(receipt, event(&address("f", "in line"), "a"))));
+    }
+    bench.settle();
+    bench.commit();
+    bench.settle();
+    let answered: Vec<u64> = bench.answers.iter().map(|(receipt, _)| *receipt).collect();
+    assert_eq!(answered, [1, 2, 3]);
+}
