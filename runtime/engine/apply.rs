@@ -207,7 +207,7 @@ impl Engine {
                 cell.finished.push(pending.sequence);
             }
         }
-        let backlog = &mut self.functions[cell.function].backlog;
+        let backlog = self.functions.backlog(cell.function);
         backlog.invocations = backlog.invocations.saturating_sub(ran as u64);
         backlog.bytes = backlog.bytes.saturating_sub(bytes);
         self.backlog_bytes = self.backlog_bytes.saturating_sub(bytes);

@@ -119,7 +119,7 @@ impl Engine {
         cell.one_attempt = false;
         let failure = cell.failure.take().filter(|failure| failure.parked.is_some())?;
         cell.failure_dirty = true;
-        let backlog = &mut self.functions[cell.function].backlog;
+        let backlog = self.functions.backlog(cell.function);
         backlog.parked = backlog.parked.saturating_sub(1);
         self.mark_dirty(slot, 32);
         Some(failure)
@@ -195,7 +195,7 @@ impl Engine {
         cell.failure_dirty = true;
         let Some(failure) = &mut cell.failure else { return };
         if failure.parked.replace(now).is_none() {
-            self.functions[cell.function].backlog.parked += 1;
+            self.functions.backlog(cell.function).parked += 1;
             let notice = Notice::Parked {
                 address: cell.address.clone(),
                 kind: failure.kind,
@@ -273,7 +273,7 @@ impl Engine {
     pub(crate) fn wake_type(&mut self, function: FunctionId) {
         self.functions[function].woken = self.now;
         self.wake_sleepers(function);
-        for slot in self.parked(function) {
+        for slot in self.parked(function, usize::MAX) {
             self.wake(slot);
         }
     }
@@ -283,7 +283,7 @@ impl Engine {
         for function in std::mem::take(&mut self.unreachable[endpoint]) {
             self.functions[function].window.reopen();
             self.wake_sleepers(function);
-            for slot in self.parked(function) {
+            for slot in self.parked(function, usize::MAX) {
                 let failure = self.cells[slot].failure.as_ref();
                 if failure.is_some_and(|failure| failure.kind == FailureKind::Unreachable) {
                     self.wake(slot);
@@ -295,19 +295,20 @@ impl Engine {
 
     /// A rejected address of a type was answered after all: the function was mended, perhaps for others too.
     pub(crate) fn wake_some(&mut self, function: FunctionId) {
-        for slot in self.parked(function).into_iter().take(2) {
+        for slot in self.parked(function, 2) {
             self.stop_waiting(slot);
             self.cells[slot].one_attempt = true;
             self.go_on(slot);
         }
     }
 
-    fn parked(&self, function: FunctionId) -> Vec<Slot> {
+    /// The first so many parked addresses of a type, by the time of their next attempt.
+    fn parked(&self, function: FunctionId, most: usize) -> Vec<Slot> {
         let slot = |key: &(Millis, u64)| match self.timers.get(key) {
             Some(Timer::Cell(slot)) => Some(*slot),
             _ => None,
         };
-        self.functions[function].parked.iter().filter_map(slot).collect()
+        self.functions[function].parked.iter().take(most).filter_map(slot).collect()
     }
 
     pub(crate) fn fire_timers(&mut self) {

@@ -41,7 +41,9 @@ pub(crate) struct Function {
     /// What it has in the ledger and in memory together.
     pub(crate) backlog: Backlog,
     /// Its backlog as the last seal had it.
-    pub(crate) backlog_sealed: Backlog,
+    backlog_sealed: Backlog,
+    /// Its backlog changed since the last seal, perhaps back again.
+    backlog_dirty: bool,
     /// Bytes of its addresses that wait in memory.
     pub(crate) waiting_bytes: usize,
     pub(crate) metrics: FunctionMetrics,
@@ -106,11 +108,13 @@ impl Function {
 pub(crate) struct Functions {
     list: Vec<Function>,
     index: HashMap<TypeName, FunctionId, FixedState>,
+    /// Those whose backlog changed since the last seal.
+    dirty: Vec<FunctionId>,
 }
 
 impl Functions {
     pub(crate) fn new(hash: FixedState) -> Functions {
-        Functions { list: Vec::new(), index: HashMap::with_hasher(hash) }
+        Functions { list: Vec::new(), index: HashMap::with_hasher(hash), dirty: Vec::new() }
     }
 
     /// The function type, entered at its first mention.
@@ -132,6 +136,7 @@ impl Functions {
             woken: 0,
             backlog: Backlog::default(),
             backlog_sealed: Backlog::default(),
+            backlog_dirty: false,
             waiting_bytes: 0,
             metrics: FunctionMetrics::default(),
         });
@@ -151,11 +156,24 @@ impl Functions {
         self.list.iter().map(|function| (function.name.clone(), of(function))).collect()
     }
 
+    /// What a function type has waiting, to be changed.
+    pub(crate) fn backlog(&mut self, id: FunctionId) -> &mut Backlog {
+        let function = &mut self.list[id.0 as usize];
+        if !std::mem::replace(&mut function.backlog_dirty, true) {
+            self.dirty.push(id);
+        }
+        &mut function.backlog
+    }
+
     /// What changed in the backlogs since the last seal.
     pub(crate) fn seal(&mut self, writes: &mut Vec<Write>) {
-        for function in self.list.iter_mut().filter(|function| function.backlog != function.backlog_sealed) {
-            function.backlog_sealed = function.backlog;
-            writes.push(Write::Backlog { function: function.name.clone(), backlog: function.backlog });
+        for id in std::mem::take(&mut self.dirty) {
+            let function = &mut self[id];
+            function.backlog_dirty = false;
+            if function.backlog != function.backlog_sealed {
+                function.backlog_sealed = function.backlog;
+                writes.push(Write::Backlog { function: function.name.clone(), backlog: function.backlog });
+            }
         }
     }
 

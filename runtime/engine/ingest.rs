@@ -55,7 +55,7 @@ impl Engine {
         let cell = &mut self.cells[slot];
         cell.mailbox.push(pending, self.config.limits.mailbox_bytes);
         let (function, phase) = (cell.function, cell.phase);
-        let backlog = &mut self.functions[function].backlog;
+        let backlog = self.functions.backlog(function);
         backlog.invocations += 1;
         backlog.bytes += bytes as u64;
         self.backlog_bytes += bytes as u64;

@@ -29,6 +29,8 @@ pub(crate) struct Spill {
     pass: Option<Pass>,
     /// Where the next pass begins: where the last one had to leave the first address behind, so that all get their turn.
     start: Option<Address>,
+    /// Parked addresses may have become durable since they were asked to make room.
+    may_make_room: bool,
     /// Pages asked for since the start.
     pages: u64,
 }
@@ -61,6 +63,7 @@ impl Spill {
             asleep: BTreeSet::new(),
             pass: Some(Pass::default()),
             start: None,
+            may_make_room: true,
             pages: 0,
         }
     }
@@ -140,6 +143,7 @@ impl Engine {
 
     /// A checkpoint is durable: its cells hold nothing any more that the ledger does not have.
     pub(crate) fn settle(&mut self, cells: Vec<Slot>) {
+        self.spill.may_make_room = true;
         let durable = self.delta.durable();
         for slot in cells {
             let cell = &mut self.cells[slot];
@@ -279,6 +283,9 @@ impl Engine {
 
     /// What is parked makes room for those of its type that were left behind: it is tried later anyway.
     fn make_room(&mut self) {
+        if !std::mem::take(&mut self.spill.may_make_room) {
+            return;
+        }
         let limit = self.config.limits.waiting_bytes;
         let crowded = |function: &&FunctionId| {
             let function = &self.functions[**function];

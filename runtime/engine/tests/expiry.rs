@@ -124,6 +124,10 @@ fn values_leave_the_ledger_by_themselves() {
     for _ in 0..2 {
         bench.complete(writes(vec![modify("w", "x"), modify("i", "y")]));
     }
+    for target in [&gone, &stays] {
+        bench.event(target, "a request that carries the values");
+        bench.complete(Effects::default());
+    }
     let names = |bench: &Bench, address: &Address| {
         let load = millpond_engine::Load::Address { address: address.clone(), bytes: 1 };
         let millpond_engine::Loaded::Address(loaded) = bench.ledger.load(&load) else { panic!("an address") };
@@ -140,6 +144,7 @@ fn values_leave_the_ledger_by_themselves() {
     };
     walk(&mut bench, 4_000);
     assert_eq!(names(&bench, &gone), ["i", "w"]);
+    assert_eq!(bench.ledger.stamps(), 2);
     bench.event(&stays, "b");
     bench.complete(writes(vec![modify("w", "x")]));
     walk(&mut bench, 2_500);
