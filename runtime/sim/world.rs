@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use millpond_engine::{
-    Answer, Call, CallFailure, CallId, Checkpoint, DeadLetter, DecidedBy, Engine, FailureKind, FailurePolicy, Input,
-    LaneId, Load, Loaded, LoadedAddress, MemoryLedger, Millis, Notice, Operation, Output, Receipt,
+    Answer, Call, CallFailure, CallId, Checkpoint, DeadLetter, DecidedBy, DelayedEffect, Effects, Engine, FailureKind,
+    FailurePolicy, Input, LaneId, Load, Loaded, LoadedAddress, MemoryLedger, Millis, Notice, Operation, Output,
+    Receipt, Reply, Sequence,
 };
 use millpond_protocol::{Address, TypeName};
 
@@ -79,6 +80,10 @@ struct World {
     next_free: u64,
     /// Nodes that their function rejected alone, ever.
     rejected: BTreeSet<u64>,
+    /// Invocations that people wanted out, by the number that they named.
+    named: BTreeSet<(Address, Sequence)>,
+    /// When a delayed node can be due at the earliest.
+    not_before: BTreeMap<u64, Millis>,
     /// People who wait.
     operated: BTreeSet<Receipt>,
     trace: bool,
@@ -125,6 +130,8 @@ pub fn run(seed: u64) -> Result<Report, String> {
         frees: BTreeMap::new(),
         next_free: 1 << 40,
         rejected: BTreeSet::new(),
+        named: BTreeSet::new(),
+        not_before: BTreeMap::new(),
         operated: BTreeSet::new(),
         trace: std::env::var_os("MILLPOND_SIM_TRACE").is_some(),
         tick: None,
@@ -332,6 +339,9 @@ impl World {
         let receipt = Receipt(self.next_free);
         self.next_free += 1;
         self.operated.insert(receipt);
+        if let Operation::Skip(sequence) | Operation::DeadLetter(sequence) = operation {
+            self.named.insert((address.clone(), sequence));
+        }
         self.tell(Input::Operate { address, operation, receipt })
     }
 
@@ -345,6 +355,10 @@ impl World {
         let wanted = self.scenario.config.endpoints.iter().any(|endpoint| endpoint.failure_policy == policy);
         if letter.decided_by == DecidedBy::Policy && !(wanted && self.rejected.contains(&node)) {
             return Err(format!("node {node} was given up by no policy: {letter:?}"));
+        }
+        let named = self.named.contains(&(letter.target.clone(), letter.sequence));
+        if letter.decided_by == DecidedBy::Operator && !named {
+            return Err(format!("node {node} was given up, but nobody named it: {letter:?}"));
         }
         if lane.is_none() {
             self.oracle.dropped(node);
@@ -445,6 +459,9 @@ impl World {
         {
             self.learned.insert(target.function);
         }
+        if let Input::Reply { reply: Reply::Completed(effects), .. } = &input {
+            self.delayed(effects);
+        }
         self.engine.handle(self.now, input);
         self.drain()?;
         if self.stopped { self.ended() } else { Ok(()) }
@@ -477,6 +494,7 @@ impl World {
                         return Err(format!("{} calls are in flight", self.flying.len()));
                     }
                     self.check_expiry(&call)?;
+                    self.check_due(&call)?;
                     let delay = self.random.u64(0..20);
                     self.after(delay, Happening::Serve(call));
                 }
@@ -502,6 +520,25 @@ impl World {
             }
         }
         self.arm()
+    }
+
+    /// An answer with delayed messages: none of them is due before its delay is over, counted from here at the earliest.
+    fn delayed(&mut self, effects: &Effects) {
+        let now = self.now.max(self.engine.now());
+        for effect in &effects.delayed {
+            if let DelayedEffect::Send { delay_ms, message, .. } = effect {
+                self.not_before.entry(number(&message.argument)).or_insert(now + *delay_ms as u64);
+            }
+        }
+    }
+
+    fn check_due(&self, call: &Call) -> Result<(), String> {
+        let now = self.engine.now();
+        let node = call.invocations.iter().map(|(_, argument)| number(argument));
+        match node.into_iter().find(|node| self.not_before.get(node).is_some_and(|due| *due > now)) {
+            Some(node) => Err(format!("node {node} is delivered at {now}, before it is due")),
+            None => Ok(()),
+        }
     }
 
     /// A request carries a value up to its last millisecond, and not behind it. A repeated attempt carries what the first
