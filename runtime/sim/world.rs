@@ -527,7 +527,9 @@ impl World {
         let now = self.now.max(self.engine.now());
         for effect in &effects.delayed {
             if let DelayedEffect::Send { delay_ms, message, .. } = effect {
-                self.not_before.entry(number(&message.argument)).or_insert(now + *delay_ms as u64);
+                // Time that was in no checkpoint may come again.
+                let due = self.not_before.entry(number(&message.argument)).or_insert(Millis::MAX);
+                *due = (*due).min(now + *delay_ms as u64);
             }
         }
     }
