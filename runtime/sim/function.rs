@@ -98,10 +98,10 @@ fn names_token(effect: &DelayedEffect) -> bool {
     !token.is_empty()
 }
 
-/// The token of a delayed node, if somebody is to cancel it.
+/// The token of a delayed node, if somebody is to cancel it; some have one that nobody uses.
 fn token(scenario: &Scenario, node: u64) -> String {
     match scenario.node(node).fate {
-        Fate::Runs => String::new(),
-        Fate::Cancelled | Fate::Open => format!("token-{node}"),
+        Fate::Runs if node % 3 > 0 => String::new(),
+        _ => format!("token-{node}"),
     }
 }
