@@ -243,6 +243,7 @@ mod tests {
         let endpoint = EndpointConfig {
             functions: FunctionPattern::Namespace("com.example.fns".to_owned()),
             max_num_batch_requests: None,
+            calls_max: 1024,
             call_ms: 1000,
             failure_policy: FailurePolicy::Park,
             dead_letters: Some(DeadLetterRoute { lane: LaneId(0), form: Arc::new(FORM) }),

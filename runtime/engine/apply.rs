@@ -27,6 +27,7 @@ impl Engine {
                 Ok(()) => {
                     if let Some(slot) = self.succeeded(call) {
                         self.make_runnable_first(slot);
+                        self.run_operations(slot);
                     }
                 }
             },
@@ -170,6 +171,8 @@ impl Engine {
                 let token: Option<Arc<str>> = (!token.is_empty()).then(|| token.into());
                 let Message { target, argument } = message;
                 let kept = DelayedMessage { sender: sender.clone(), target, argument, token: token.clone() };
+                // A type that is named is known from here on: it counts towards their limit.
+                self.functions.enter(&kept.target.function, &self.config.endpoints);
                 let due = self.delay(due, kept);
                 if let Some(token) = token {
                     self.set_token(&sender.id, &token, Some(due));
@@ -190,6 +193,7 @@ impl Engine {
         let ran = std::mem::take(&mut cell.batch);
         // Not runnable by what the batch sends to itself: the end of `apply` decides that.
         cell.phase = Phase::Runnable;
+        self.functions[cell.function].metrics.input += ran as u64;
         self.finish(slot, ran);
     }
 

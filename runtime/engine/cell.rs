@@ -38,6 +38,8 @@ pub(crate) struct Cell {
     pub(crate) failure: Option<Failure>,
     /// The failure it was parked with began, ended or changed since the last seal.
     pub(crate) failure_dirty: bool,
+    /// A pass or a walk loads it.
+    pub(crate) recalled: bool,
     /// It was parked and is given one attempt only before it is parked again.
     pub(crate) one_attempt: bool,
     /// When the request in flight was made, its retries included.
@@ -134,6 +136,7 @@ impl Cell {
             incomplete_rounds: 0,
             failure: None,
             failure_dirty: false,
+            recalled: false,
             one_attempt: false,
             began: 0,
             in_line_since: 0,

@@ -24,6 +24,8 @@ pub struct EndpointConfig {
     pub functions: FunctionPattern,
     /// `maxNumBatchRequests`: invocations of one address that may wait before intake pauses; `None` is unlimited.
     pub max_num_batch_requests: Option<u32>,
+    /// Calls of one function type in flight at most: what the transport carries at a time (`pool_size`).
+    pub calls_max: usize,
     /// `call`: the budget of a request with all its attempts, in milliseconds.
     pub call_ms: Millis,
     /// `failurePolicy` (ours): what happens to an invocation that is rejected until the budget is used up.

@@ -92,6 +92,11 @@ impl Engine {
         if self.stopping {
             return self.answer(receipt, Answer::Stopping);
         }
+        if self.functions.find(&address.function).is_none() {
+            // Of a type that was never named nothing waits.
+            let nothing = matches!(operation, Operation::Resume);
+            return self.answer(receipt, if nothing { Answer::Durable } else { Answer::NotFirst });
+        }
         let slot = self.touch_loaded(address.clone());
         self.operations.entry(slot).or_default().push_back((operation, receipt));
         self.run_operations(slot);

@@ -13,17 +13,22 @@ use crate::function::{Function, FunctionId};
 use crate::{Call, CallId, CallState, FailureKind, Output};
 
 impl Engine {
+    /// Gives an address a place in line; one that failed last time stands behind all others.
     pub(crate) fn make_runnable(&mut self, slot: Slot) {
         let cell = &mut self.cells[slot];
         cell.phase = Phase::Runnable;
         cell.in_line_since = self.now;
-        let function = cell.function;
-        self.functions[function].line.push_back(slot);
+        let function = &mut self.functions[cell.function];
+        match cell.failure {
+            Some(_) => function.retries.push_back(slot),
+            None => function.line.push_back(slot),
+        }
+        let id = cell.function;
         self.recount(slot);
-        self.offer(function);
+        self.offer(id);
     }
 
-    /// The same for an address that was tried already: it goes on before the others.
+    /// The same for an address whose function asked for states: it goes on before the others.
     pub(crate) fn make_runnable_first(&mut self, slot: Slot) {
         let cell = &mut self.cells[slot];
         cell.phase = Phase::Runnable;
@@ -38,14 +43,16 @@ impl Engine {
     pub(crate) fn leave_line(&mut self, slot: Slot) {
         let cell = &self.cells[slot];
         if cell.phase == Phase::Runnable {
-            self.functions[cell.function].line.retain(|waiting| *waiting != slot);
+            let function = &mut self.functions[cell.function];
+            function.line.retain(|waiting| *waiting != slot);
+            function.retries.retain(|waiting| *waiting != slot);
         }
     }
 
     /// A function type may have a call to make.
     pub(crate) fn offer(&mut self, id: FunctionId) {
         let function = &mut self.functions[id];
-        if !function.offered && !function.line.is_empty() {
+        if !function.offered && function.has_work() {
             function.offered = true;
             self.offers.push_back(id);
         }
@@ -59,12 +66,12 @@ impl Engine {
             function.offered = false;
             match function.window.may_call(self.now) {
                 Ok(()) => {
-                    if let Some(slot) = function.line.pop_front() {
+                    if let Some(slot) = function.next_in_line() {
                         self.send(slot);
                     }
                     self.offer(id);
                 }
-                Err(Some(later)) if !function.line.is_empty() => {
+                Err(Some(later)) if function.has_work() => {
                     self.set_timer(later, Timer::Function(id));
                 }
                 Err(_) => {}
@@ -81,7 +88,8 @@ impl Engine {
         let unreachable = cell.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Unreachable);
         if over && unreachable && self.now > cell.in_line_since {
             // It stood in line until its budget was over, because its function type does not answer.
-            return self.park_for_a_while(slot, 0);
+            self.park_for_a_while(slot, 0);
+            return self.run_operations(slot);
         }
         // A repeated attempt carries what the first one did, and restarts no clock.
         let touched = cell.attempts == 0 && function.learned && expiry::touch(cell, function, self.now);
@@ -94,7 +102,10 @@ impl Engine {
             Ok(states) => states,
             Err(error) => {
                 self.fail(slot, FailureKind::Rejected, "MP3003", error.into());
-                return self.park_for_a_while(slot, 0);
+                // No function judged anything.
+                self.cells[slot].failure.iter_mut().for_each(|failure| failure.rejections -= 1);
+                self.park_for_a_while(slot, 0);
+                return self.run_operations(slot);
             }
         };
         if cell.batch == 0 {
@@ -107,8 +118,7 @@ impl Engine {
         let id = CallId(self.next_call);
         self.next_call += 1;
         cell.phase = Phase::InFlight(id);
-        function.window.sent();
-        function.metrics.input += if cell.attempts == 0 { cell.batch as u64 } else { 0 };
+        function.window.sent(self.now);
         let call = Call {
             id,
             endpoint,

@@ -41,8 +41,8 @@ pub struct Engine {
     pub(crate) delta: Delta,
     pub(crate) spill: Spill,
     pub(crate) sweep: Sweep,
-    /// Addresses that are being loaded.
-    pub(crate) loading: usize,
+    /// Addresses that passes and walks load.
+    pub(crate) recalling: usize,
     /// Calls in flight and the address each one is for.
     pub(crate) calls: HashMap<CallId, Slot, FixedState>,
     /// Function types that may have a call to make.
@@ -62,6 +62,8 @@ pub struct Engine {
     pub(crate) pending_bytes: usize,
     /// Bytes of addresses in memory that wait for their turn or are parked.
     pub(crate) waiting_bytes: usize,
+    /// Those of the addresses that probe for others.
+    pub(crate) probing_bytes: usize,
     pub(crate) paused: bool,
     pub(crate) stopping: bool,
     pub(crate) stopped: bool,
@@ -98,7 +100,8 @@ impl Engine {
             delta: Delta::new(restored.meta.checkpoint),
             spill: Spill::new(),
             sweep: Sweep::default(),
-            loading: 0,
+            recalling: 0,
+            probing_bytes: 0,
             calls: HashMap::with_hasher(hash),
             offers: VecDeque::new(),
             timers: BTreeMap::new(),
@@ -126,6 +129,9 @@ impl Engine {
 
     /// Takes one input in. Drain [`Engine::poll`] before the next one.
     pub fn handle(&mut self, now: Millis, input: Input) {
+        if self.stopped {
+            return;
+        }
         self.now = self.now.max(now);
         match input {
             Input::Ingested(event) => self.ingested(event),
@@ -144,6 +150,7 @@ impl Engine {
         self.dispatch();
         self.continue_sweep();
         self.seal_if_due();
+        self.cells.evict(self.config.limits.cache_bytes, self.delta.durable());
         self.apply_back_pressure();
     }
 
@@ -154,6 +161,9 @@ impl Engine {
 
     /// When the engine wants an [`Input::Tick`] if nothing else happens before.
     pub fn wake_at(&self) -> Option<Millis> {
+        if self.stopped {
+            return None;
+        }
         let timer = self.timers.keys().next().map(|(due, _)| *due).filter(|due| *due < Millis::MAX);
         let delayed = self.may_deliver().then(|| self.delayed.next()).flatten();
         [timer, delayed, self.seal_deadline(), self.sweep_due()].into_iter().flatten().min()

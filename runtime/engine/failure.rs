@@ -43,6 +43,9 @@ pub enum FailureKind {
 /// Pause before the one address that probes for others is tried again.
 const PROBE_MS: Millis = PAUSE_MS_MAX;
 
+/// Longest pause that a function may ask for.
+const RETRY_AFTER_MS_MAX: Millis = 60 * 60 * 1000;
+
 /// Longest pause between two attempts within the budget.
 const BACKOFF_MS_MAX: Millis = 60_000;
 
@@ -68,7 +71,8 @@ impl Engine {
         let next_call = CallId(self.next_call);
         let function = &mut self.functions[self.cells[slot].function];
         function.metrics.failures += 1;
-        function.window.failed(call, next_call, failure.kind, self.now);
+        let again = self.cells[slot].failure.is_some();
+        function.window.failed(call, next_call, failure.kind, again, self.now);
         self.release(slot);
         let cell = &mut self.cells[slot];
         if failure.kind == FailureKind::Rejected && cell.batch > 1 {
@@ -89,7 +93,7 @@ impl Engine {
         }
         cell.attempts += 1;
         self.fail(slot, failure.kind, failure.code, failure.error);
-        self.try_later(slot, failure.retry_after_ms.unwrap_or(0));
+        self.try_later(slot, failure.retry_after_ms.unwrap_or(0).min(RETRY_AFTER_MS_MAX));
         self.run_operations(slot);
     }
 
@@ -178,12 +182,13 @@ impl Engine {
     /// the others, because its answer wakes them all.
     fn becomes_probe(&mut self, slot: Slot) -> bool {
         let cell = &self.cells[slot];
-        let function = &mut self.functions[cell.function];
+        let id = cell.function;
+        let function = &self.functions[id];
         let unreachable = cell.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Unreachable);
         if function.probe.is_none() && (unreachable || function.window.in_trouble()) {
-            function.probe = Some(slot);
+            self.set_probe(id, Some(slot));
         }
-        function.probe == Some(slot)
+        self.functions[id].probe == Some(slot)
     }
 
     /// Parks an address until `due`, or until something wakes it.
@@ -208,6 +213,7 @@ impl Engine {
 
     /// Lets an address wait among the parked ones of its type.
     fn wait_parked(&mut self, slot: Slot, due: Millis) {
+        self.release(slot);
         let timer = self.set_timer(due, Timer::Cell(slot));
         let cell = &mut self.cells[slot];
         cell.phase = Phase::Parked(timer);
@@ -259,9 +265,11 @@ impl Engine {
                 cell.attempts = 0;
                 cell.incomplete_rounds = 0;
                 cell.one_attempt = false;
-                let function = &mut self.functions[cell.function];
-                function.parked.remove(&timer);
-                function.probe.take_if(|probe| *probe == slot);
+                let id = cell.function;
+                self.functions[id].parked.remove(&timer);
+                if self.functions[id].probe == Some(slot) {
+                    self.set_probe(id, None);
+                }
                 self.timers.remove(&timer);
                 true
             }
@@ -274,7 +282,11 @@ impl Engine {
         self.functions[function].woken = self.now;
         self.wake_sleepers(function);
         for slot in self.parked(function, usize::MAX) {
-            self.wake(slot);
+            let rejected =
+                self.cells[slot].failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Rejected);
+            self.stop_waiting(slot);
+            self.cells[slot].one_attempt = rejected;
+            self.go_on(slot);
         }
     }
 
@@ -324,7 +336,7 @@ impl Engine {
                     self.cells[slot].one_attempt = parked;
                     match parked {
                         true => self.go_on(slot),
-                        false => self.make_runnable_first(slot),
+                        false => self.make_runnable(slot),
                     }
                 }
                 Timer::Function(function) => {

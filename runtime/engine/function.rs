@@ -30,12 +30,18 @@ pub(crate) struct Function {
     pub(crate) window: Window,
     /// Addresses with something to send, in the order in which they became so.
     pub(crate) line: VecDeque<Slot>,
+    /// Those of them that failed last time: they come behind the others, so that they keep nobody waiting.
+    pub(crate) retries: VecDeque<Slot>,
+    /// Calls to the others since one of them had its turn.
+    pub(crate) passed_by: u32,
     /// It stands among those that may have a call to make.
     pub(crate) offered: bool,
     /// Addresses that are parked, by the time of their next attempt; the keys of their timers.
     pub(crate) parked: BTreeSet<(Millis, u64)>,
     /// The parked one that is tried more often than the others.
     pub(crate) probe: Option<Slot>,
+    /// When those of its parked addresses are looked at again that are in the ledger only, if there are any.
+    pub(crate) asleep: Option<Millis>,
     /// When all that was parked was woken last.
     pub(crate) woken: Millis,
     /// What it has in the ledger and in memory together.
@@ -77,6 +83,24 @@ pub struct FunctionMetrics {
 }
 
 impl Function {
+    /// Whether somebody stands in line.
+    pub(crate) fn has_work(&self) -> bool {
+        !(self.line.is_empty() && self.retries.is_empty())
+    }
+
+    /// The next one in line. One that failed has a turn behind eight others, or when there is nobody else.
+    pub(crate) fn next_in_line(&mut self) -> Option<Slot> {
+        const OTHERS: u32 = 8;
+        self.passed_by += 1;
+        if (self.line.is_empty() || self.passed_by > OTHERS)
+            && let Some(slot) = self.retries.pop_front()
+        {
+            self.passed_by = 0;
+            return Some(slot);
+        }
+        self.line.pop_front()
+    }
+
     /// Takes in what the function declared.
     ///
     /// # Errors
@@ -128,11 +152,14 @@ impl Functions {
             endpoint: find_endpoint(endpoints, name),
             specs: BTreeMap::new(),
             learned: false,
-            window: Window::new(),
+            window: Window::new(find_endpoint(endpoints, name).map_or(1, |endpoint| endpoints[endpoint].calls_max)),
             line: VecDeque::new(),
+            retries: VecDeque::new(),
+            passed_by: 0,
             offered: false,
             parked: BTreeSet::new(),
             probe: None,
+            asleep: None,
             woken: 0,
             backlog: Backlog::default(),
             backlog_sealed: Backlog::default(),

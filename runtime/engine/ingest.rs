@@ -95,7 +95,6 @@ impl Engine {
 
     /// Asks for all of an address.
     pub(crate) fn start_loading(&mut self, slot: Slot) {
-        self.loading += 1;
         let cell = &mut self.cells[slot];
         cell.phase = Phase::Loading;
         cell.mailbox.await_load();
@@ -111,7 +110,9 @@ impl Engine {
         if cell.phase != Phase::Loading {
             return;
         }
-        self.loading -= 1;
+        if std::mem::take(&mut cell.recalled) {
+            self.recalling -= 1;
+        }
         cell.load_states(loaded.states);
         cell.mailbox.join(loaded.pending, loaded.more, durable);
         cell.listed |= loaded.listed;

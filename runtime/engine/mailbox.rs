@@ -147,6 +147,20 @@ impl Mailbox {
         }
     }
 
+    /// Lets all but the first invocation go, as far as the ledger has them.
+    pub(crate) fn shorten(&mut self, durable: u64) {
+        while !self.reading
+            && self.tail.is_empty()
+            && self.head.len() > 1
+            && let Some(last) = self.head.back()
+            && last.sealed.is_some_and(|checkpoint| checkpoint <= durable)
+        {
+            self.gap = Some(last.sequence);
+            self.bytes -= last.bytes();
+            self.head.pop_back();
+        }
+    }
+
     /// Arrivals that are in no checkpoint yet: they stand at the end.
     pub(crate) fn fresh(&mut self) -> impl Iterator<Item = &mut Pending> {
         let sealed = |queue: &VecDeque<Pending>| queue.partition_point(|pending| pending.sealed.is_some());

@@ -41,7 +41,8 @@ impl Engine {
             Phase::InFlight(_) => (cell.batch, true),
             phase => (0, phase == Phase::Runnable),
         };
-        works && cell.failure.is_none() && cell.mailbox.in_memory() - running >= limit as usize
+        let trouble = self.functions[cell.function].window.in_trouble();
+        works && !trouble && cell.failure.is_none() && cell.mailbox.in_memory() - running >= limit as usize
     }
 
     /// The answer to a producer waits until a request of an address is over: back pressure that nobody else feels.

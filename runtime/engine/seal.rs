@@ -227,6 +227,5 @@ impl Engine {
         self.tokens.durable(checkpoint);
         let cells = std::mem::take(&mut self.delta.sealed_cells);
         self.settle(cells);
-        self.cells.evict(self.config.limits.cache_bytes, checkpoint);
     }
 }

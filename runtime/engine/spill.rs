@@ -13,11 +13,14 @@ use millpond_protocol::Address;
 use crate::cell::{Phase, Slot};
 use crate::engine::Engine;
 use crate::failure::Timer;
-use crate::function::FunctionId;
+use crate::function::{Function, FunctionId};
 use crate::{Load, Millis, Place};
 
 /// Addresses of one function type in line, beyond which no more are brought back while it is in trouble.
 const TROUBLED_LINE: usize = 64;
+
+/// Pause for each parked address of a type, between two looks at those that are in the ledger only.
+const PARKED_PACE_MS: u64 = 20;
 
 /// What is in the ledger only, and the pass that brings it back.
 #[derive(Debug)]
@@ -70,11 +73,25 @@ impl Spill {
 }
 
 impl Engine {
-    /// Whether there is room in memory for one more address of a function type.
+    /// Whether there is room in memory for one more address of a function type. The one that probes for others stays in
+    /// memory, whatever it holds, and takes no room from them.
     pub(crate) fn admits(&self, function: FunctionId) -> bool {
         let (function, limit) = (&self.functions[function], self.config.limits.waiting_bytes);
         let slow = function.window.in_trouble() && function.line.len() >= TROUBLED_LINE;
-        !slow && function.waiting_bytes <= limit / 2 && self.waiting_bytes <= limit
+        let others = function.waiting_bytes - self.probe_bytes(function);
+        !slow && others <= limit / 2 && self.waiting_bytes - self.probing_bytes <= limit
+    }
+
+    fn probe_bytes(&self, function: &Function) -> usize {
+        function.probe.map_or(0, |slot| self.cells[slot].counted_waiting)
+    }
+
+    /// An address begins or ends to probe for others.
+    pub(crate) fn set_probe(&mut self, function: FunctionId, probe: Option<Slot>) {
+        let before = self.probe_bytes(&self.functions[function]);
+        self.functions[function].probe = probe;
+        let after = self.probe_bytes(&self.functions[function]);
+        self.probing_bytes = self.probing_bytes - before + after;
     }
 
     /// Counts what a cell holds, as often as that or its phase changes.
@@ -87,6 +104,9 @@ impl Engine {
         };
         let before = std::mem::replace(&mut cell.counted_waiting, waiting);
         let function = &mut self.functions[cell.function];
+        if function.probe == Some(slot) {
+            self.probing_bytes = self.probing_bytes - before + waiting;
+        }
         function.waiting_bytes = function.waiting_bytes - before + waiting;
         self.waiting_bytes = self.waiting_bytes - before + waiting;
         let before = std::mem::replace(&mut cell.counted_pending, pending);
@@ -103,32 +123,30 @@ impl Engine {
 
     /// Parked addresses of a function type that are in the ledger only are looked at again.
     pub(crate) fn wake_sleepers(&mut self, function: FunctionId) {
-        let before = self.spill.asleep.len();
-        self.spill.asleep.retain(|(_, asleep)| *asleep != function);
-        if self.spill.asleep.len() < before {
+        if let Some(due) = self.functions[function].asleep.take() {
+            self.spill.asleep.remove(&(due, function));
             self.left_behind(function);
         }
     }
 
     /// Some of a function type's parked addresses are in the ledger only, and are looked at again then.
-    fn falls_asleep(&mut self, function: FunctionId, due: Millis) {
+    fn falls_asleep(&mut self, id: FunctionId, due: Millis) {
+        let function = &mut self.functions[id];
         // Without an endpoint they stay there until a start knows one.
-        if self.functions[function].endpoint.is_none() {
+        if function.endpoint.is_none() {
             return;
         }
         // The more are parked, the longer each waits: what cannot be helped by trying is not tried all the time.
-        let all = self.functions[function].backlog.parked.saturating_mul(20);
+        let all = function.backlog.parked.saturating_mul(PARKED_PACE_MS);
         let due = due.max(self.now.saturating_add(all.max(1)));
-        let earlier = self.spill.asleep.iter().find(|(_, asleep)| *asleep == function).copied();
-        match earlier {
-            Some((earlier, _)) if earlier <= due => return,
-            Some(later) => {
-                self.spill.asleep.remove(&later);
-            }
-            None => {}
+        if function.asleep.is_some_and(|earlier| earlier <= due) {
+            return;
         }
-        self.spill.asleep.insert((due, function));
-        self.set_timer(due, Timer::Function(function));
+        if let Some(later) = function.asleep.replace(due) {
+            self.spill.asleep.remove(&(later, id));
+        }
+        self.spill.asleep.insert((due, id));
+        self.set_timer(due, Timer::Function(id));
     }
 
     /// Parked addresses in the ledger only whose time has come are left behind like others.
@@ -137,6 +155,7 @@ impl Engine {
             && due <= self.now
         {
             self.spill.asleep.pop_first();
+            self.functions[function].asleep = None;
             self.left_behind(function);
         }
     }
@@ -165,6 +184,7 @@ impl Engine {
         if self.waiting_bytes <= limit {
             return;
         }
+        self.shorten_probes();
         let mut functions: Vec<(usize, FunctionId)> =
             self.functions.iter().map(|(id, function)| (function.waiting_bytes, id)).collect();
         functions.sort_unstable_by(|one, other| other.cmp(one));
@@ -174,6 +194,19 @@ impl Engine {
             if self.waiting_bytes <= enough {
                 return;
             }
+        }
+    }
+
+    /// Of those that probe for others only the first invocation stays.
+    fn shorten_probes(&mut self) {
+        let durable = self.delta.durable();
+        let probes: Vec<Slot> = self.functions.iter().filter_map(|(_, function)| function.probe).collect();
+        for slot in probes {
+            let cell = &mut self.cells[slot];
+            cell.mailbox.shorten(durable);
+            // The batch that failed is not all there any more: it is cut anew.
+            cell.batch = 0;
+            self.recount(slot);
         }
     }
 
@@ -208,18 +241,28 @@ impl Engine {
 
     /// Addresses in line leave, the last ones first.
     fn spill_line(&mut self, function: FunctionId, enough: usize) {
-        let line = std::mem::take(&mut self.functions[function].line);
-        let mut kept = VecDeque::with_capacity(line.len());
-        for slot in line.into_iter().rev() {
-            if self.waiting_bytes > enough && self.may_leave(slot) {
-                self.release(slot);
-                self.left_behind(function);
-                self.forget(slot);
-            } else {
-                kept.push_front(slot);
+        let of = &mut self.functions[function];
+        let lines = [std::mem::take(&mut of.retries), std::mem::take(&mut of.line)];
+        let [retries, line] = lines.map(|line| {
+            let mut kept = VecDeque::with_capacity(line.len());
+            for slot in line.into_iter().rev() {
+                if self.waiting_bytes > enough && self.may_leave(slot) {
+                    self.release(slot);
+                    match &self.cells[slot].failure {
+                        Some(failure) if failure.parked.is_some() => {
+                            self.falls_asleep(function, self.now.saturating_add(self.config.limits.parked_ms));
+                        }
+                        _ => self.left_behind(function),
+                    }
+                    self.forget(slot);
+                } else {
+                    kept.push_front(slot);
+                }
             }
-        }
-        self.functions[function].line = kept;
+            kept
+        });
+        let of = &mut self.functions[function];
+        (of.retries, of.line) = (retries, line);
     }
 
     /// Whether the ledger has everything that is known of an address, and nobody asked about it.
@@ -231,6 +274,7 @@ impl Engine {
 
     /// The cell leaves memory.
     fn forget(&mut self, slot: Slot) {
+        debug_assert!(!self.held.contains_key(&slot) && !self.operations.contains_key(&slot));
         let cell = &self.cells[slot];
         let function = &mut self.functions[cell.function];
         function.waiting_bytes -= cell.counted_waiting;
@@ -247,7 +291,7 @@ impl Engine {
         if self.spill.pass.is_none() && !self.begin_pass() {
             return;
         }
-        while self.loading < self.config.limits.recall_window {
+        while self.recalling < self.config.limits.recall_window.max(1) {
             let Some(pass) = &mut self.spill.pass else { return };
             if let Some(address) = pass.page.pop_front() {
                 let start = pass.start.as_ref().filter(|_| pass.wrapped);
@@ -320,7 +364,7 @@ impl Engine {
         let served = self.functions[function].endpoint.is_some();
         let room = self.admits(function);
         let Some(pass) = &mut self.spill.pass else { return false };
-        if served && !here && !room && self.loading > 0 {
+        if served && !here && !room && self.recalling > 0 {
             // What is being loaded takes room that it may not need.
             pass.page.push_front(address);
             return false;
@@ -330,7 +374,7 @@ impl Engine {
             return true;
         }
         if room {
-            self.touch_loaded(address);
+            self.recall(address);
             return true;
         }
         if !std::mem::replace(&mut pass.skipped, true) {
@@ -338,6 +382,16 @@ impl Engine {
         }
         self.left_behind(function);
         true
+    }
+
+    /// Loads an address on behalf of a pass or a walk. So many at a time, whatever traffic loads beside it.
+    pub(crate) fn recall(&mut self, address: Address) -> Slot {
+        let slot = self.touch_loaded(address);
+        let cell = &mut self.cells[slot];
+        if cell.phase == Phase::Loading && !std::mem::replace(&mut cell.recalled, true) {
+            self.recalling += 1;
+        }
+        slot
     }
 
     /// A page of a pass.

@@ -5,6 +5,7 @@
 //! over. The ledger's word is a hint: what is removed is decided here, from the address itself. While no value of a
 //! function that answered since the start expires, nobody walks.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use millpond_protocol::{Address, TypeName};
@@ -31,6 +32,8 @@ pub(crate) struct Sweep {
     /// Where it begins.
     after: Option<Address>,
     asked: bool,
+    /// Addresses of the last page that are still to be looked at.
+    over: VecDeque<Address>,
     /// This walk saw values that will be over some day, or may have missed such.
     alive: bool,
     /// The checkpoint of the last value that was written and expires: a walk that begins before it is durable misses it.
@@ -49,12 +52,21 @@ impl Engine {
 
     /// When the next page is due.
     pub(crate) fn sweep_due(&self) -> Option<Millis> {
-        self.sweep.due.filter(|_| !self.stopping)
+        self.sweep.due.filter(|_| !self.stopping && self.sweep.over.is_empty())
     }
 
     /// Asks for the next page when it is time.
     pub(crate) fn continue_sweep(&mut self) {
-        if self.sweep_due().is_none_or(|due| due > self.now) {
+        while !self.stopping
+            && self.recalling < self.config.limits.recall_window.max(1)
+            && let Some(address) = self.sweep.over.pop_front()
+        {
+            let slot = self.recall(address);
+            if self.cells[slot].phase == Phase::Idle {
+                self.remove_expired(slot);
+            }
+        }
+        if !self.sweep.over.is_empty() || self.sweep_due().is_none_or(|due| due > self.now) {
             return;
         }
         self.sweep.due = None;
@@ -79,12 +91,7 @@ impl Engine {
             return;
         }
         self.sweep.alive |= alive || !over.is_empty();
-        for address in over {
-            let slot = self.touch_loaded(address);
-            if self.cells[slot].phase == Phase::Idle {
-                self.remove_expired(slot);
-            }
-        }
+        self.sweep.over = over.into();
         let pause = match (&next, self.sweep.alive) {
             (Some(_), _) => Some(PAUSE_MS.min(self.config.limits.expiry_ms)),
             (None, true) => Some(self.config.limits.expiry_ms),

@@ -80,9 +80,9 @@ fn dead_letters(
 }
 
 fn endpoint(endpoint: &model::Endpoint, dead_letters: Option<DeadLetterRoute>) -> EndpointConfig {
-    let call = match &endpoint.transport {
-        Transport::Async(transport) => transport.call,
-        Transport::OkHttp(transport) => transport.call,
+    let (call, calls_max) = match &endpoint.transport {
+        Transport::Async(transport) => (transport.call, transport.pool_size.get() as usize),
+        Transport::OkHttp(transport) => (transport.call, 1024),
     };
     EndpointConfig {
         functions: match &endpoint.functions {
@@ -90,6 +90,7 @@ fn endpoint(endpoint: &model::Endpoint, dead_letters: Option<DeadLetterRoute>) -
             model::FunctionPattern::Namespace(namespace) => FunctionPattern::Namespace(namespace.clone()),
         },
         max_num_batch_requests: endpoint.max_num_batch_requests.map(std::num::NonZeroU32::get),
+        calls_max,
         call_ms: u64::try_from(call.as_millis()).unwrap_or(u64::MAX),
         failure_policy: match endpoint.failure_policy {
             model::FailurePolicy::Park => FailurePolicy::Park,

@@ -58,6 +58,7 @@ mod tests {
         let config = |functions| EndpointConfig {
             functions,
             max_num_batch_requests: None,
+            calls_max: 1024,
             call_ms: 1000,
             failure_policy: millpond_engine::FailurePolicy::Park,
             dead_letters: None,

@@ -101,7 +101,7 @@ fn names_token(effect: &DelayedEffect) -> bool {
 /// The token of a delayed node, if somebody is to cancel it; some have one that nobody uses.
 fn token(scenario: &Scenario, node: u64) -> String {
     match scenario.node(node).fate {
-        Fate::Runs if node % 3 > 0 => String::new(),
+        Fate::Runs if !node.is_multiple_of(3) => String::new(),
         _ => format!("token-{node}"),
     }
 }

@@ -9,6 +9,8 @@ use crate::scenario::{Scenario, argument};
 /// What the producer knows of its events.
 #[derive(Debug, Default)]
 pub(crate) struct Producer {
+    /// Events that found no room at least once.
+    refused: BTreeSet<u64>,
     next: usize,
     next_receipt: u64,
     waiting: BTreeMap<Receipt, u64>,
@@ -51,8 +53,10 @@ impl Producer {
 
     /// Another event under the key of one that was sent already: it must never take effect.
     pub(crate) fn forge(&mut self, scenario: &Scenario, random: &mut fastrand::Rng) -> Option<Event> {
+        // What was refused was not taken in: its key is free.
         let sent: Vec<u64> = self.waiting.values().chain(&self.confirmed).copied().collect();
-        let keyed: Vec<u64> = sent.into_iter().filter(|root| self.keyed.contains(root)).collect();
+        let taken = |root: &u64| self.keyed.contains(root) && !self.refused.contains(root);
+        let keyed: Vec<u64> = sent.into_iter().filter(taken).collect();
         let root = *keyed.get(random.usize(0..keyed.len().max(1)))?;
         let receipt = self.receipt();
         self.forged.insert(receipt, root);
@@ -61,7 +65,10 @@ impl Producer {
     }
 
     /// The event that this answer makes a claim of: it is durable, or its key is.
-    pub(crate) fn claim(&self, receipt: Receipt, answer: Answer) -> Option<u64> {
+    pub(crate) fn claim(&mut self, receipt: Receipt, answer: Answer) -> Option<u64> {
+        if let Some(root) = self.waiting.get(&receipt).filter(|_| answer == Answer::Full) {
+            self.refused.insert(*root);
+        }
         match answer {
             Answer::Stopping | Answer::Full => None,
             _ => self.waiting.get(&receipt).or_else(|| self.forged.get(&receipt)).copied(),

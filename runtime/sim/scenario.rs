@@ -245,6 +245,7 @@ fn config(random: &mut fastrand::Rng, lanes: u32, gives_up: bool) -> EngineConfi
     let mut endpoint = |functions| EndpointConfig {
         functions,
         max_num_batch_requests: random.bool().then(|| random.u32(1..4)),
+        calls_max: random.usize(1..40),
         call_ms: random.u64(1..3000),
         failure_policy: match random.u32(0..3) {
             0 if gives_up => FailurePolicy::Drop,

@@ -38,6 +38,7 @@ impl Bench {
         let endpoint = |functions| EndpointConfig {
             functions,
             max_num_batch_requests: None,
+            calls_max: 1024,
             call_ms: CALL_MS,
             failure_policy: FailurePolicy::default(),
             dead_letters: None,

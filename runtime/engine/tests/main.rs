@@ -18,5 +18,6 @@ mod liveness;
 mod messages;
 mod restart;
 mod spilling;
+mod starvation;
 mod states;
 mod windows;

@@ -264,7 +264,7 @@ fn address_being_read_stays_in_memory() {
 /// Who waits for an address that leaves memory is told: what was asked for is durable.
 #[test]
 fn leaving_memory_holds_nobody() {
-    let mut bench = Bench::with(Limits { waiting_bytes: 600, ..Limits::default() });
+    let mut bench = Bench::with(Limits { waiting_bytes: 600, checkpoint_age_ms: 100, ..Limits::default() });
     bench.config.endpoints[0].max_num_batch_requests = Some(2);
     let mut bench = Bench::restart(bench.config, bench.ledger, bench.now);
     bench.event(&address("f", "first"), "goes alone");

@@ -22,6 +22,7 @@ pub(super) fn config(choices: &mut Choices<'_>) -> EngineConfig {
     let mut endpoint = |functions| EndpointConfig {
         functions,
         max_num_batch_requests: choices.maybe(|choices| choices.below(3) as u32),
+        calls_max: 1024,
         call_ms: choices.one_of(&calls),
         failure_policy: choices.one_of(&[FailurePolicy::Park, FailurePolicy::Drop, FailurePolicy::DeadLetter]),
         dead_letters: choices.maybe(|_| DeadLetterRoute { lane: LaneId(1), form: Arc::new(Argument) }),
