@@ -22,7 +22,7 @@ pub struct EngineConfig {
 pub struct EndpointConfig {
     /// The function types it serves.
     pub functions: FunctionPattern,
-    /// `maxNumBatchRequests`: invocations of one address that may wait before intake pauses; `None` is unlimited.
+    /// `maxNumBatchRequests`: invocations of one address that may wait before its producers wait; `None` is unlimited.
     pub max_num_batch_requests: Option<u32>,
     /// Calls of one function type in flight at most: what the transport carries at a time (`pool_size`).
     pub calls_max: usize,
@@ -64,7 +64,7 @@ pub struct LaneName {
     pub part: String,
 }
 
-/// Bounds. Each one pauses or rejects; none drops.
+/// Bounds. Each one pauses, refuses or lets something leave memory; none drops an invocation.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// `statefun.async.max-per-task`: calls in flight. Default 32768, as upstream.

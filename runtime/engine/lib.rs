@@ -9,24 +9,34 @@
 //! 2. [`Engine::poll`] until it gives `None`, and carry out each [`Output`] in that order.
 //! 3. Wait for the next thing that happens, or for the moment that [`Engine::wake_at`] names (then: [`Input::Tick`]).
 //!
-//! | input | means | outputs it may cause |
+//! | input | means | what it mostly causes |
 //! |---|---|---|
 //! | [`Input::Ingested`] | an ingress read an event | `Load`, `Call`, `Checkpoint`, `Answer`, `Pause` |
 //! | [`Input::Loaded`] | the ledger gave what a `Load` asked for | `Call`, `Load`, `Answer` |
 //! | [`Input::Reply`] | a function answered | `Call`, `Load`, `Checkpoint`, `Resume` |
-//! | [`Input::CallFailed`] | an attempt brought no usable answer | a later `Call` |
+//! | [`Input::CallFailed`] | an attempt brought no usable answer | `Notice`, a later `Call`, a dead letter |
 //! | [`Input::Freed`] | outbox entries left: published, taken, freed | `Checkpoint`, `Answer` |
-//! | [`Input::Operate`] | a person wants an address tried now, or its first invocation out | `Load`, `Call`, `Checkpoint`, `Answer` |
-//! | [`Input::Durable`] | the ledger synced a checkpoint | `Answer`, `Publish`, `Checkpoint` |
-//! | [`Input::Tick`] | time passed | `Call`, `Checkpoint` |
-//! | [`Input::Stop`] | seal what is there | `Checkpoint`, `Stopped` |
+//! | [`Input::Operate`] | a person wants an address tried now, or its first invocation out | `Load`, `Call`, `Answer` |
+//! | [`Input::Durable`] | the ledger synced a checkpoint | `Answer`, `Publish`, `Checkpoint`, `Load` |
+//! | [`Input::Tick`] | time passed | `Call`, `Checkpoint`, `Load` |
+//! | [`Input::Stop`] | seal what is there | `Checkpoint`, `Answer`, `Stopped`; nothing follows that |
+//!
+//! Any input may cause any output, because room that one makes is used by another; the table says what to look for first.
+//!
+//! # Words
+//! The *head* of a mailbox is in memory, behind it may be a *gap* that only the ledger has. An address is *parked* when
+//! its budget is used up, and *asleep* when it then left memory. It is *away* while only arrivals of it are here, and
+//! *left behind* when it waits in the ledger for room. A *pass* brings those back; a *walk* removes values that are
+//! over. Of what is parked on an endpoint, or with a whole function type *in trouble*, one address *probes* for all.
+//! The first request to a function type carries no state: the answer teaches the engine what the function declares, and
+//! the batch is sent again with it. A token that an answer names is looked up in the ledger between reply and effect.
 //!
 //! # What it promises
 //! - One batch in flight per address, in arrival order; what arrives meanwhile is the next batch.
 //! - The effects of an answer are applied together or not at all, and belong to one checkpoint together with the end of
 //!   the invocations that caused them. So they happen once, however often a function runs.
-//! - What can be seen outside (`Answer`, `Publish`) is given out only behind the `Durable` of its checkpoint. Calls are not
-//!   held back.
+//! - What can be seen outside (`Publish`, an `Answer` that says `Durable` of an event) is given out only behind the
+//!   `Durable` of its checkpoint. Refusals say what was not taken in and wait for nothing. Calls are not held back.
 //! - A checkpoint is the difference to the one before. One is on its way at a time; the next one collects meanwhile.
 //! - What grows with the work has a limit in [`Limits`]. Addresses that wait leave memory for the ledger; at a limit
 //!   ingresses pause or single events are refused; nothing is dropped but by an endpoint's policy or a person's word.
@@ -52,8 +62,9 @@
 //! | `idempotency.rs`, `lane.rs` | events that come again; records for the outside |
 //! | `seal.rs` | checkpoints |
 //!
-//! The data that crosses the border is in `input.rs`, `output.rs`, `checkpoint.rs`, `load.rs`, `reply.rs`, `view.rs` and
-//! `config.rs`. `accept.rs`, `place.rs` and `memory.rs` are no part of the engine: they are what its ledgers share.
+//! The data that crosses the border is in `input.rs`, `output.rs`, `checkpoint.rs`, `load.rs`, `reply.rs`, `view.rs`
+//! and `config.rs`; `keygroup.rs` says which key group an id has. `accept.rs`, `place.rs` and `memory.rs` are no part
+//! of the engine: they are what its ledgers share.
 //!
 //! # Deliberately not here
 //! - A clock of its own: while the driver's time is behind the highest one seen, nothing falls due (retries, parking, age
