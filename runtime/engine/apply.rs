@@ -13,7 +13,7 @@ use crate::engine::Engine;
 use crate::function::Function;
 use crate::{
     CallFailure, CallId, DelayedEffect, DelayedMessage, Effects, Expiration, FailureKind, Invocation, Limits, Message,
-    Mutation, Notice, Rejection, Reply, StateSpec, StateValue, Write,
+    Mutation, Notice, Rejection, Reply, StateValue,
 };
 
 impl Engine {
@@ -111,30 +111,6 @@ impl Engine {
             )),
             false => Ok(()),
         }
-    }
-
-    /// Takes in the states that the function asks for; the batch is sent again with them.
-    fn learn(&mut self, call: CallId, specs: &[StateSpec]) -> Result<(), Rejection> {
-        let Some(slot) = self.calls.get(&call).copied() else { return Ok(()) };
-        let cell = &mut self.cells[slot];
-        if cell.incomplete_rounds >= self.config.limits.incomplete_rounds {
-            return Err(Rejection::new(
-                "MP3006",
-                format!("the function still asks for states after {} rounds", cell.incomplete_rounds),
-            ));
-        }
-        let function = &mut self.functions[cell.function];
-        let specs = function.register(specs)?;
-        let mortal = specs.iter().any(|spec| spec.expiration != Expiration::None);
-        for spec in specs {
-            self.delta.write(Write::Spec { function: function.name.clone(), spec }, self.now);
-        }
-        cell.incomplete_rounds += 1;
-        cell.attempts = 0;
-        if mortal {
-            self.expires();
-        }
-        Ok(())
     }
 
     fn apply(&mut self, slot: Slot, effects: Effects) {

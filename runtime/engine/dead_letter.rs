@@ -11,9 +11,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use millpond_protocol::Address;
 
-use crate::cell::{Phase, Slot};
+use crate::cell::Slot;
 use crate::engine::Engine;
-use crate::{Answer, EndpointConfig, FailurePolicy, Invocation, LaneId, Millis, Notice, Receipt, Sequence};
+use crate::{EndpointConfig, FailurePolicy, Invocation, LaneId, Millis, Notice, Sequence};
 
 /// An invocation that did not run, with what is known of why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,17 +62,6 @@ pub trait DeadLetterForm: fmt::Debug + Send + Sync {
     fn record(&self, letter: &DeadLetter) -> Bytes;
 }
 
-/// What a person wants done about an address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operation {
-    /// Try it now, if it waits for its next attempt.
-    Resume,
-    /// Take its first invocation out, if that has this number, and drop it.
-    Skip(Sequence),
-    /// Take its first invocation out, if that has this number, and keep it as a dead letter.
-    DeadLetter(Sequence),
-}
-
 impl Engine {
     /// The budget is used up and the last word was a rejection: what the policy does. False when it parks.
     pub(crate) fn give_up(&mut self, slot: Slot) -> bool {
@@ -87,69 +76,8 @@ impl Engine {
         true
     }
 
-    /// Does what a person wants, as soon as the address is neither loaded nor called.
-    pub(crate) fn operate(&mut self, address: &Address, operation: Operation, receipt: Receipt) {
-        if self.stopping {
-            return self.answer(receipt, Answer::Stopping);
-        }
-        if self.functions.find(&address.function).is_none() {
-            // Of a type that was never named nothing waits.
-            let nothing = matches!(operation, Operation::Resume);
-            return self.answer(receipt, if nothing { Answer::Durable } else { Answer::NotFirst });
-        }
-        let slot = self.touch_loaded(address.clone());
-        self.operations.entry(slot).or_default().push_back((operation, receipt));
-        self.run_operations(slot);
-    }
-
-    /// Nobody waits for an address any more.
-    pub(crate) fn stop_operating(&mut self) {
-        for (_, receipt) in std::mem::take(&mut self.operations).into_values().flatten() {
-            self.answer(receipt, Answer::Stopping);
-        }
-    }
-
-    /// Runs what people want done about an address, unless it is being loaded or called: then it waits for the outcome.
-    pub(crate) fn run_operations(&mut self, slot: Slot) {
-        while !matches!(self.cells[slot].phase, Phase::Loading | Phase::Refilling | Phase::InFlight(_))
-            && let Some(operations) = self.operations.get_mut(&slot)
-        {
-            let Some((operation, receipt)) = operations.pop_front() else {
-                self.operations.remove(&slot);
-                return;
-            };
-            let answer = match operation {
-                Operation::Resume => {
-                    self.wake(slot);
-                    Some(Answer::Durable)
-                }
-                Operation::Skip(sequence) => self.take_out_named(slot, sequence, None),
-                Operation::DeadLetter(sequence) => {
-                    match self.endpoint_of(slot).map(|endpoint| endpoint.dead_letters.clone()) {
-                        Some(Some(route)) => self.take_out_named(slot, sequence, Some(&route)),
-                        _ => Some(Answer::NoRoute),
-                    }
-                }
-            };
-            match answer {
-                Some(answer) => self.answer(receipt, answer),
-                None => self.delta.wait(receipt, Answer::Durable),
-            }
-        }
-    }
-
-    /// Takes the first invocation out if it has this number. `None` when that was done.
-    fn take_out_named(&mut self, slot: Slot, sequence: Sequence, route: Option<&DeadLetterRoute>) -> Option<Answer> {
-        if self.cells[slot].mailbox.head().front().is_none_or(|first| first.sequence != sequence) {
-            return Some(Answer::NotFirst);
-        }
-        self.take_out(slot, route, DecidedBy::Operator);
-        self.go_on_behind(slot);
-        None
-    }
-
     /// Takes the first invocation out, with the failure that it was in.
-    fn take_out(&mut self, slot: Slot, route: Option<&DeadLetterRoute>, decided_by: DecidedBy) {
+    pub(crate) fn take_out(&mut self, slot: Slot, route: Option<&DeadLetterRoute>, decided_by: DecidedBy) {
         let cell = &self.cells[slot];
         let Some(first) = cell.mailbox.head().front() else { return };
         let failure = cell.failure.as_ref();
@@ -186,13 +114,13 @@ impl Engine {
     }
 
     /// What is left behind an invocation that was taken out gets its turn.
-    fn go_on_behind(&mut self, slot: Slot) {
+    pub(crate) fn go_on_behind(&mut self, slot: Slot) {
         self.leave_line(slot);
         self.stop_waiting(slot);
         self.go_on(slot);
     }
 
-    fn endpoint_of(&self, slot: Slot) -> Option<&EndpointConfig> {
+    pub(crate) fn endpoint_of(&self, slot: Slot) -> Option<&EndpointConfig> {
         let endpoint = self.functions[self.cells[slot].function].endpoint?;
         self.config.endpoints.get(endpoint)
     }

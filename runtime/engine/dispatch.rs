@@ -8,8 +8,8 @@
 use crate::cell::{Cell, Phase, Slot};
 use crate::engine::Engine;
 use crate::expiry;
-use crate::failure::Timer;
 use crate::function::{Function, FunctionId};
+use crate::timers::Timer;
 use crate::{Call, CallId, CallState, FailureKind, Output};
 
 impl Engine {

@@ -10,13 +10,13 @@ use millpond_protocol::{Address, TypeName};
 
 use crate::cell::{Cells, Slot};
 use crate::delayed::Delayed;
-use crate::failure::Timer;
 use crate::function::{FunctionId, Functions};
 use crate::idempotency::Idempotency;
 use crate::lane::Lane;
 use crate::seal::Delta;
 use crate::spill::Spill;
 use crate::sweep::Sweep;
+use crate::timers::Timer;
 use crate::tokens::Tokens;
 use crate::{
     AddressView, Answer, CallId, EngineConfig, Expiration, Input, Load, Loaded, Metrics, Millis, Notice, Operation,

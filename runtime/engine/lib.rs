@@ -53,11 +53,13 @@
 //! | `cell.rs`, `mailbox.rs` | one address in memory; what it has not run, of which only a part is in memory |
 //! | `function.rs`, `window.rs` | one function type; how many calls it gets |
 //! | `dispatch.rs` | who is called next, and with what |
-//! | `apply.rs` | an answer takes effect, all of it or nothing |
-//! | `failure.rs`, `dead_letter.rs` | what happens without an answer; what is taken out without having run |
+//! | `learn.rs`, `apply.rs` | an answer teaches what its function declares, or takes effect, all of it or nothing |
+//! | `failure.rs`, `parking.rs` | what happens without an answer; how a parked address comes to its next attempt |
+//! | `dead_letter.rs`, `operate.rs` | what is taken out without having run; what a person wants done |
 //! | `delayed.rs`, `tokens.rs` | messages for later, and the names that cancel them |
 //! | `expiry.rs`, `sweep.rs` | when values are over; how they leave though nobody asks for them |
-//! | `spill.rs` | what leaves memory for want of room, and how it comes back |
+//! | `spill.rs`, `recall.rs` | what leaves memory for want of room; how it comes back |
+//! | `timers.rs` | when to look at something again |
 //! | `pressure.rs` | who has to wait when there is too much |
 //! | `idempotency.rs`, `lane.rs` | events that come again; records for the outside |
 //! | `seal.rs` | checkpoints |
@@ -89,16 +91,21 @@ mod ingest;
 mod input;
 mod keygroup;
 mod lane;
+mod learn;
 mod load;
 mod mailbox;
 mod memory;
+mod operate;
 mod output;
+mod parking;
 mod place;
 mod pressure;
+mod recall;
 mod reply;
 mod seal;
 mod spill;
 mod sweep;
+mod timers;
 mod tokens;
 mod view;
 mod window;
@@ -108,7 +115,7 @@ pub use checkpoint::{
     Backlog, Checkpoint, DelayedMessage, FailureRecord, IdempotencyEntry, Invocation, Meta, Restored, StateValue, Write,
 };
 pub use config::{EndpointConfig, EngineConfig, FailurePolicy, FunctionPattern, LaneName, Limits};
-pub use dead_letter::{DeadLetter, DeadLetterForm, DeadLetterRoute, DecidedBy, Operation};
+pub use dead_letter::{DeadLetter, DeadLetterForm, DeadLetterRoute, DecidedBy};
 pub use engine::Engine;
 pub use failure::{CallFailure, FailureKind};
 pub use function::FunctionMetrics;
@@ -116,6 +123,7 @@ pub use input::{Event, IdempotencyKey, Input};
 pub use keygroup::{KEY_GROUPS, key_group};
 pub use load::{Load, Loaded, LoadedAddress};
 pub use memory::MemoryLedger;
+pub use operate::Operation;
 pub use output::{Answer, Call, CallState, Notice, Output};
 pub use place::Place;
 pub use reply::{DelayedEffect, Effects, EgressRecord, Expiration, Message, Mutation, Rejection, Reply, StateSpec};
