@@ -60,6 +60,22 @@ impl KafkaRecord {
         Ok(KafkaRecord::new(topic, value.into_value()?.0.value))
     }
 
+    /// A record whose value is JSON.
+    ///
+    /// ```
+    /// let record = millpond_sdk::KafkaRecord::json("counts", &[1, 2, 3])?;
+    /// # let _ = record;
+    /// # Ok::<(), millpond_sdk::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the value has no form in JSON.
+    pub fn json(topic: impl Into<String>, value: &impl Serialize) -> Result<KafkaRecord, Error> {
+        let json = serde_json::to_vec(value)
+            .map_err(|error| Error::Unencodable { typename: KAFKA_PRODUCER_RECORD, source: error.into() })?;
+        Ok(KafkaRecord::new(topic, json))
+    }
+
     /// Gives the record a key. An empty one means none.
     ///
     /// ```
