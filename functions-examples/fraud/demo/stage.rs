@@ -77,10 +77,10 @@ impl Stage {
     /// `kill -9` in the middle of everything; nobody is told.
     pub async fn kill(&self) -> anyhow::Result<()> {
         let counted = self.scrape().await.unwrap_or_default();
-        self.delivery.interrupt();
         if let Some(runtime) = self.runtime.lock().expect("nobody panics with it").take() {
             runtime.kill();
         }
+        self.delivery.interrupt();
         let mut before = self.counted.lock().expect("nobody panics with it");
         before.invocations += counted.invocations;
         before.calls += counted.calls;

@@ -166,8 +166,8 @@ async fn every_notification_ends_exactly_once() {
         Ends { readers: [DELIVERED, DEAD].map(|topic| Reader::new(client(), topic)), found: BTreeMap::new() };
     for moment in [total / 4, total / 2] {
         ends.reach(&scene, moment).await;
-        scene.delivery.interrupt();
         runtime.kill();
+        scene.delivery.interrupt();
         runtime = start();
         scene.egress.send_replace(field(&runtime, "egress"));
         scene.delivery.resume(&field(&runtime, "ingress"));
