@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::cell::Slot;
+use crate::cells::Slot;
 use crate::engine::Engine;
 use crate::{Answer, Checkpoint, LaneId, Meta, Millis, Output, Receipt, Write};
 
