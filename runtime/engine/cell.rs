@@ -141,6 +141,15 @@ impl Cell {
         AROUND + self.address.id.len() + 96 * self.states.len() + self.state_bytes
     }
 
+    /// The pending and the waiting bytes that it counts with.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let pending = self.mailbox.bytes();
+        match self.phase {
+            Phase::Idle | Phase::InFlight(_) => (pending, 0),
+            _ => (pending, self.bytes() + pending),
+        }
+    }
+
     /// What is kept of its failure, if it was parked.
     pub(crate) fn failure_record(&self) -> Option<FailureRecord> {
         let failure = self.failure.as_ref()?;

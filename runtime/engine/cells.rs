@@ -58,6 +58,10 @@ impl Cells {
         slot
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Slot, &Cell)> {
+        (0..).map(Slot).zip(&self.slab).filter_map(|(slot, cell)| Some((slot, cell.as_ref()?)))
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.index.len()
     }

@@ -64,6 +64,12 @@ pub struct FunctionMetrics {
     pub in_flight: u64,
     /// Calls that may be in flight now.
     pub window: u64,
+    /// Nothing but failures came lately: one call at a time, with pauses.
+    pub in_trouble: bool,
+    /// Addresses in memory that stand in line for a call.
+    pub in_line: u64,
+    /// Those that failed and stand in line behind the others.
+    pub retrying: u64,
     /// `numBacklog`: invocations that have not run, in memory and in the ledger.
     pub backlog: u64,
     /// Their bytes.
@@ -110,14 +116,15 @@ impl Function {
     /// The next one in line. One that failed has a turn behind eight others, or when there is nobody else.
     pub(crate) fn next_in_line(&mut self) -> Option<Slot> {
         const OTHERS: u32 = 8;
-        self.passed_by += 1;
-        if (self.line.is_empty() || self.passed_by > OTHERS)
+        if (self.line.is_empty() || self.passed_by >= OTHERS)
             && let Some(slot) = self.retries.pop_front()
         {
             self.passed_by = 0;
             return Some(slot);
         }
-        self.line.pop_front()
+        let slot = self.line.pop_front()?;
+        self.passed_by += 1;
+        Some(slot)
     }
 
     /// Takes in what the function declared.

@@ -44,6 +44,9 @@ impl Functions {
         let of = |function: &Function| FunctionMetrics {
             in_flight: function.window.in_flight() as u64,
             window: function.window.size() as u64,
+            in_trouble: function.window.in_trouble(),
+            in_line: function.line.len() as u64,
+            retrying: function.retries.len() as u64,
             backlog: function.backlog.invocations,
             backlog_bytes: function.backlog.bytes,
             parked: function.backlog.parked,

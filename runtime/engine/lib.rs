@@ -91,6 +91,7 @@
 //! | `pressure.rs` | who has to wait when there is too much |
 //! | `idempotency.rs`, `lane.rs` | events that come again; records for the outside |
 //! | `seal.rs` | checkpoints |
+//! | `audit.rs` | what must hold of all of it between two inputs |
 //!
 //! The data that crosses the border is in `input.rs`, `output.rs`, `checkpoint.rs`, `load.rs`, `reply.rs`, `view.rs`
 //! and `config.rs`; `keygroup.rs` says which key group an id has. `ledger/` is no part of the engine: it is what
@@ -103,6 +104,7 @@
 //!   they live is what it says then.
 
 mod apply;
+mod audit;
 mod cell;
 mod cells;
 mod checkpoint;

@@ -81,11 +81,7 @@ impl Engine {
     /// Counts what a cell holds, as often as that or its phase changes.
     pub(crate) fn recount(&mut self, slot: Slot) {
         let cell = &mut self.cells[slot];
-        let pending = cell.mailbox.bytes();
-        let waiting = match cell.phase {
-            Phase::Idle | Phase::InFlight(_) => 0,
-            _ => cell.bytes() + pending,
-        };
+        let (pending, waiting) = cell.counts();
         let before = std::mem::replace(&mut cell.counted_waiting, waiting);
         let function = &mut self.functions[cell.function];
         if function.probe == Some(slot) {
