@@ -81,3 +81,53 @@ pub fn quality<'a>(arrivals: &[Arrival], episodes: usize, alerts: impl Iterator<
     quality.caught = caught.len();
     quality
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::{Value, json};
+
+    use super::{agrees, difference, quality};
+    use crate::traffic::population;
+
+    /// The checks of the demo find what is wrong: another value, one that is missing, one too many, another order.
+    #[test]
+    fn differences_are_found() {
+        assert!(agrees(&json!({"a": 5.0, "b": [1], "more": 1}), &json!({"b": [1], "a": 5})));
+        for (found, expected) in [
+            (json!({"a": 5}), json!({"a": 6})),
+            (json!({}), json!({"a": null})),
+            (json!([1, 2]), json!([2, 1])),
+            (json!([1]), json!([1, 1])),
+            (json!("1"), json!(1)),
+            (Value::Null, json!({})),
+        ] {
+            assert!(!agrees(&found, &expected), "{found} {expected}");
+        }
+        let of = |records: &[i32]| BTreeMap::from([("A".to_owned(), records.iter().map(|n| json!(n)).collect())]);
+        assert_eq!(difference(&of(&[1, 2]), &of(&[1, 2])), None);
+        assert_eq!(difference(&of(&[1]), &of(&[1, 2])), Some("A has 1 and not 2".to_owned()));
+        assert_eq!(difference(&of(&[2, 1]), &of(&[1, 2])), Some("A: number 1 is\n2\nand not\n1".to_owned()));
+        assert_eq!(difference(&of(&[1]), &BTreeMap::new()), Some("A has 1 and not 0".to_owned()));
+    }
+
+    /// An episode is caught by one alert for any of its transactions; an alert for anything else is wrong.
+    #[test]
+    fn alerts_are_held_against_labels() {
+        let (arrivals, episodes) = population(5, 20);
+        let stolen = arrivals.iter().find(|arrival| arrival.episode.is_some()).expect("a thief");
+        let honest = arrivals.iter().find(|a| a.episode.is_none() && a.transaction.is_some()).expect("a payment");
+        let alert = |a: &crate::traffic::Arrival| json!({"accountId": a.account, "transactionId": a.transaction});
+        let found = quality(&arrivals, episodes, [alert(stolen), alert(stolen), alert(honest)].iter());
+        assert_eq!((found.caught, found.right, found.alerts, found.episodes), (1, 2, 3, episodes));
+    }
+
+    /// A seed decides everything.
+    #[test]
+    fn the_same_seed_makes_the_same_traffic() {
+        let values = |seed| population(seed, 5).0.into_iter().map(|arrival| arrival.value).collect::<Vec<_>>();
+        assert_eq!(values(7), values(7));
+        assert_ne!(values(7), values(8));
+    }
+}
