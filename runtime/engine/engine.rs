@@ -19,8 +19,8 @@ use crate::sweep::Sweep;
 use crate::timers::{Timer, TimerKey};
 use crate::tokens::Tokens;
 use crate::{
-    AddressView, Answer, CallId, EngineConfig, Expiration, Input, Load, Loaded, Metrics, Millis, Notice, Operation,
-    Output, Receipt, Restored, Sequence,
+    AddressView, Answer, CallId, EndpointConfig, EngineConfig, Expiration, Input, Load, Loaded, Metrics, Millis,
+    Notice, Operation, Output, Receipt, Restored, Sequence,
 };
 
 /// The state machine. Its contract is the head of this crate.
@@ -246,5 +246,10 @@ impl Engine {
 
     pub(crate) fn load(&mut self, load: Load) {
         self.outputs.push_back(Output::Load(load));
+    }
+
+    pub(crate) fn endpoint_of(&self, slot: Slot) -> Option<&EndpointConfig> {
+        let endpoint = self.functions[self.cells[slot].function].endpoint?;
+        self.config.endpoints.get(endpoint)
     }
 }
