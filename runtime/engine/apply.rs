@@ -60,13 +60,16 @@ impl Engine {
     fn succeeded(&mut self, call: CallId) -> Option<Slot> {
         let id = self.cells[*self.calls.get(&call)?].function;
         let function = &mut self.functions[id];
-        function.learned = true;
+        // Upstream waits for the answer to the first request; all others come back as messages of their own.
+        function.metrics.input += u64::from(std::mem::replace(&mut function.learned, true));
         let was_in_trouble = function.window.answered();
         let slot = self.end_call(call)?;
         if let Some(endpoint) = self.functions[id].endpoint {
             self.wake_unreachable(endpoint);
         }
         if was_in_trouble {
+            let function = self.functions[id].name.clone();
+            self.notice(Notice::OutOfTrouble { function });
             self.wake_type(id);
         }
         Some(slot)
@@ -75,8 +78,9 @@ impl Engine {
     /// Takes a call off the list of those in flight.
     pub(crate) fn end_call(&mut self, call: CallId) -> Option<Slot> {
         let slot = self.calls.remove(&call)?;
-        let function = self.cells[slot].function;
+        let (function, batch) = (self.cells[slot].function, self.cells[slot].batch);
         self.functions[function].window.ended();
+        self.functions[function].metrics.running -= batch as u64;
         self.offer(function);
         Some(slot)
     }
@@ -169,7 +173,7 @@ impl Engine {
         let ran = std::mem::take(&mut cell.batch);
         // Not runnable by what the batch sends to itself: the end of `apply` decides that.
         cell.phase = Phase::Runnable;
-        self.functions[cell.function].metrics.input += ran as u64;
+        self.functions[cell.function].metrics.finished += ran as u64;
         self.finish(slot, ran);
     }
 

@@ -13,8 +13,14 @@ use foldhash::fast::FixedState;
 use millpond_protocol::Address;
 
 use crate::function::FunctionId;
-use crate::mailbox::Mailbox;
-use crate::{AddressView, CallId, CallView, FailureKind, FailureRecord, FailureView, Millis, Sequence, StateValue};
+use crate::mailbox::{Mailbox, Pending};
+use crate::{
+    AddressView, CallId, CallView, FailureKind, FailureRecord, FailureView, Invocation, InvocationView, Millis,
+    Sequence, StateValue, StateView,
+};
+
+/// Invocations of a mailbox that are shown.
+const SHOWN: usize = 32;
 
 /// The place of a cell in the table, valid while the cell is in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -220,7 +226,8 @@ impl Cell {
             _ => None,
         };
         Some(AddressView {
-            states: self.states.iter().filter_map(|state| Some((state.name.clone(), state.value.clone()?))).collect(),
+            states: self.states.iter().filter_map(State::view).collect(),
+            mailbox: self.mailbox.head().iter().take(SHOWN).map(Pending::view).collect(),
             waiting: self.mailbox.in_memory() - if in_flight { self.batch } else { 0 },
             more: self.mailbox.has_gap(),
             first,
@@ -235,6 +242,19 @@ impl Cell {
                 parked: matches!(self.phase, Phase::Parked(_)),
             }),
         })
+    }
+}
+
+impl State {
+    fn view(&self) -> Option<StateView> {
+        Some(StateView { name: self.name.clone(), value: self.value.clone()?, expires: None })
+    }
+}
+
+impl Pending {
+    fn view(&self) -> InvocationView {
+        let Invocation { caller, argument, arrived } = self.invocation.clone();
+        InvocationView { sequence: self.sequence, caller, argument, arrived }
     }
 }
 

@@ -119,6 +119,7 @@ impl Engine {
         self.next_call += 1;
         cell.phase = Phase::InFlight(id);
         function.window.sent(self.now);
+        function.metrics.running += cell.batch as u64;
         let call = Call {
             id,
             endpoint,

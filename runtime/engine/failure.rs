@@ -57,7 +57,17 @@ impl Engine {
         let function = &mut self.functions[self.cells[slot].function];
         function.metrics.failures += 1;
         let again = self.cells[slot].failure.is_some();
+        let was_in_trouble = function.window.in_trouble();
         function.window.failed(call, next_call, failure.kind, again, self.now);
+        if function.window.in_trouble() && !was_in_trouble {
+            let notice = Notice::InTrouble {
+                function: function.name.clone(),
+                kind: failure.kind,
+                code: Cow::Borrowed(failure.code),
+                error: failure.error.clone(),
+            };
+            self.notice(notice);
+        }
         self.release(slot);
         let cell = &mut self.cells[slot];
         if failure.kind == FailureKind::Rejected && cell.batch > 1 {

@@ -13,7 +13,7 @@ use millpond_protocol::TypeName;
 
 use crate::cell::Slot;
 use crate::window::Window;
-use crate::{Backlog, EndpointConfig, FunctionPattern, Millis, Rejection, StateSpec, Write};
+use crate::{Backlog, EndpointConfig, FunctionPattern, FunctionView, Millis, Rejection, StateSpec, Write};
 
 /// The place of a function type in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,17 +58,27 @@ pub(crate) struct Function {
 /// Counters and gauges of one function type, with upstream's names and meanings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FunctionMetrics {
-    /// `in`: invocations delivered to it.
+    /// `in`: invocations that arrived for it, and answers to its requests but the first one, as upstream counts it.
     pub input: u64,
+    /// Invocations that have run, for good.
+    pub finished: u64,
     /// `outLocal`: messages it sent to functions.
     pub out_local: u64,
     /// `outEgress`: records it sent to egresses.
     pub out_egress: u64,
-    /// `inflightAsyncOps`: calls in flight.
+    /// Calls in flight.
     pub in_flight: u64,
+    /// `inflightAsyncOps`: the same without the first requests since the start, which upstream waits for.
+    pub in_flight_async: u64,
+    /// Invocations in them.
+    pub running: u64,
     /// Calls that may be in flight now.
     pub window: u64,
-    /// `numBacklog`: invocations that have not run, in memory and in the ledger.
+    /// 1 while nothing but failures comes: then there is one call at a time, with pauses.
+    pub in_trouble: u64,
+    /// `numBlockedAddress`: addresses at `maxNumBatchRequests`, whose producers wait.
+    pub blocked: u64,
+    /// Invocations that have not run, in memory and in the ledger; without `running`, upstream's `numBacklog`.
     pub backlog: u64,
     /// Their bytes.
     pub backlog_bytes: u64,
@@ -82,7 +92,62 @@ pub struct FunctionMetrics {
     pub dead_letters: u64,
 }
 
+impl FunctionMetrics {
+    /// Adds those of another function type.
+    fn add(&mut self, other: &FunctionMetrics) {
+        let FunctionMetrics {
+            input,
+            finished,
+            out_local,
+            out_egress,
+            in_flight,
+            in_flight_async,
+            running,
+            window,
+            in_trouble,
+            blocked,
+            backlog,
+            backlog_bytes,
+            failures,
+            parked,
+            dropped,
+            dead_letters,
+        } = other;
+        self.input += input;
+        self.finished += finished;
+        self.out_local += out_local;
+        self.out_egress += out_egress;
+        self.in_flight += in_flight;
+        self.in_flight_async += in_flight_async;
+        self.running += running;
+        self.window += window;
+        self.in_trouble += in_trouble;
+        self.blocked += blocked;
+        self.backlog += backlog;
+        self.backlog_bytes += backlog_bytes;
+        self.failures += failures;
+        self.parked += parked;
+        self.dropped += dropped;
+        self.dead_letters += dead_letters;
+    }
+}
+
 impl Function {
+    /// Its counters and gauges, but for what is counted elsewhere.
+    fn measure(&self) -> FunctionMetrics {
+        let in_flight = self.window.in_flight() as u64;
+        FunctionMetrics {
+            in_flight,
+            in_flight_async: if self.learned { in_flight } else { 0 },
+            window: self.window.size() as u64,
+            in_trouble: self.window.in_trouble().into(),
+            backlog: self.backlog.invocations,
+            backlog_bytes: self.backlog.bytes,
+            parked: self.backlog.parked,
+            ..self.metrics
+        }
+    }
+
     /// Whether somebody stands in line.
     pub(crate) fn has_work(&self) -> bool {
         !(self.line.is_empty() && self.retries.is_empty())
@@ -171,16 +236,35 @@ impl Functions {
         id
     }
 
-    pub(crate) fn metrics(&self) -> BTreeMap<TypeName, FunctionMetrics> {
-        let of = |function: &Function| FunctionMetrics {
-            in_flight: function.window.in_flight() as u64,
-            window: function.window.size() as u64,
-            backlog: function.backlog.invocations,
-            backlog_bytes: function.backlog.bytes,
-            parked: function.backlog.parked,
-            ..function.metrics
+    /// The metrics of the first so many function types, and those of all others together. `blocked` is counted by the
+    /// caller. Which types are first never changes, so no counter ever runs backwards.
+    pub(crate) fn metrics(
+        &self,
+        most: usize,
+        blocked: &BTreeMap<FunctionId, u64>,
+    ) -> (BTreeMap<TypeName, FunctionMetrics>, FunctionMetrics) {
+        let mut single = BTreeMap::new();
+        let mut others = FunctionMetrics::default();
+        for (id, function) in self.iter() {
+            let metrics = FunctionMetrics { blocked: blocked.get(&id).copied().unwrap_or(0), ..function.measure() };
+            match single.len() < most {
+                true => _ = single.insert(function.name.clone(), metrics),
+                false => others.add(&metrics),
+            }
+        }
+        (single, others)
+    }
+
+    /// Function types in the order in which they were met, from the place `from` on.
+    pub(crate) fn views(&self, from: usize, most: usize, blocked: &BTreeMap<FunctionId, u64>) -> Vec<FunctionView> {
+        let view = |(id, function): (FunctionId, &Function)| FunctionView {
+            name: function.name.clone(),
+            endpoint: function.endpoint,
+            learned: function.learned,
+            specs: function.specs.values().cloned().collect(),
+            metrics: FunctionMetrics { blocked: blocked.get(&id).copied().unwrap_or(0), ..function.measure() },
         };
-        self.list.iter().map(|function| (function.name.clone(), of(function))).collect()
+        self.iter().skip(from).take(most).map(view).collect()
     }
 
     /// What a function type has waiting, to be changed.

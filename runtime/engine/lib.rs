@@ -128,7 +128,7 @@ pub use output::{Answer, Call, CallState, Notice, Output};
 pub use place::Place;
 pub use reply::{DelayedEffect, Effects, EgressRecord, Expiration, Message, Mutation, Rejection, Reply, StateSpec};
 pub use sweep::Lives;
-pub use view::{AddressView, CallView, FailureView, Metrics};
+pub use view::{AddressView, CallView, FailureView, FunctionView, InvocationView, Metrics, StateView};
 
 /// Milliseconds since the Unix epoch.
 pub type Millis = u64;
