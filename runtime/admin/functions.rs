@@ -100,7 +100,7 @@ impl<'a> FunctionsPage<'a> {
                 running: metrics.running,
                 calls_in_flight: metrics.in_flight,
                 window: metrics.window,
-                in_trouble: metrics.in_trouble > 0,
+                in_trouble: metrics.in_trouble,
                 parked_addresses: metrics.parked,
                 blocked_addresses: metrics.blocked,
                 invocations: metrics.finished,

@@ -23,7 +23,7 @@ pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8"
 /// A metric of a function type: its name, its kind, what it means, and where it is kept.
 type FunctionMetric = (&'static str, Kind, &'static str, fn(&FunctionMetrics) -> u64);
 
-const FUNCTION_METRICS: [FunctionMetric; 18] = [
+const FUNCTION_METRICS: [FunctionMetric; 20] = [
     (
         "statefun_function_in_total",
         Kind::Counter,
@@ -52,12 +52,18 @@ const FUNCTION_METRICS: [FunctionMetric; 18] = [
     ("millpond_function_invocations_total", Kind::Counter, "Invocations that have run, for good.", |m| m.finished),
     ("millpond_function_calls_in_flight", Kind::Gauge, "Calls in flight.", |m| m.in_flight),
     ("millpond_function_window", Kind::Gauge, "Calls that may be in flight now.", |m| m.window),
-    ("millpond_function_in_trouble", Kind::Gauge, "1 while nothing but failures comes from it.", |m| m.in_trouble),
+    ("millpond_function_in_trouble", Kind::Gauge, "1 while nothing but failures comes from it.", |m| {
+        m.in_trouble.into()
+    }),
     ("millpond_function_pending", Kind::Gauge, "Invocations that have not run, those being called too.", |m| m.backlog),
     ("millpond_function_pending_bytes", Kind::Gauge, "Their bytes, in memory and in the ledger.", |m| m.backlog_bytes),
     ("millpond_function_parked_addresses", Kind::Gauge, "Addresses parked after failures.", |m| m.parked),
     ("millpond_function_dropped_total", Kind::Counter, "Messages given up and dropped.", |m| m.dropped),
     ("millpond_function_dead_letters_total", Kind::Counter, "Messages given up and kept.", |m| m.dead_letters),
+    ("millpond_function_in_line", Kind::Gauge, "Addresses in memory that stand in line for a call.", |m| m.in_line),
+    ("millpond_function_retrying", Kind::Gauge, "Those that failed and stand in line behind the others.", |m| {
+        m.retrying
+    }),
     ("millpond_function_running", Kind::Gauge, "Invocations in the calls in flight.", |m| m.running),
 ];
 

@@ -450,7 +450,7 @@ async fn functions() {
         endpoint,
         learned,
         specs: if learned { vec![spec("seen", Expiration::AfterWrite(5))] } else { Vec::new() },
-        metrics: FunctionMetrics { backlog: 3, in_trouble: 1, window: 1, ..FunctionMetrics::default() },
+        metrics: FunctionMetrics { backlog: 3, in_trouble: true, window: 1, ..FunctionMetrics::default() },
     };
     let odd = TypeName::new("com.example.audit", "a/b\n");
     node.world().functions = vec![

@@ -141,7 +141,8 @@ mod tests {
             specs: Vec::new(),
             metrics: FunctionMetrics { backlog: 12, window: 1, in_trouble, ..FunctionMetrics::default() },
         };
-        node.world().functions = vec![view("b", Some(0), 0), view("c\u{1b}[2J\n", Some(1), 1), view("d", None, 0)];
+        node.world().functions =
+            vec![view("b", Some(0), false), view("c\u{1b}[2J\n", Some(1), true), view("d", None, false)];
         let table = run(&["functions"], &admin).await;
         let expected = "\
             FUNCTION         STATE        PENDING    CALLS   WINDOW   PARKED   FAILED\n\
@@ -149,7 +150,7 @@ mod tests {
             a/c\\u{1b}[2J\\n  in trouble        12        0        1        0        0\n\
             a/d              no endpoint       12        0        1        0        0\n";
         assert_eq!((table.exit, table.out.as_str()), (0, expected));
-        node.world().functions = (0..2_500).map(|number| view(&number.to_string(), None, 0)).collect();
+        node.world().functions = (0..2_500).map(|number| view(&number.to_string(), None, false)).collect();
         let all = run(&["functions", "--json"], &admin).await.out;
         let all: serde_json::Value = serde_json::from_str(&all).expect("JSON");
         assert_eq!((all.as_array().map(Vec::len), &all[2_499]["name"]), (Some(2_500), &"2499".into()));

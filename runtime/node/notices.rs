@@ -89,18 +89,21 @@ impl Notices {
     /// What failed before and still does: a line a minute for each of the worst, because a function type whose addresses are
     /// all parked makes no other.
     pub(super) fn remind(&mut self, metrics: &Metrics) {
-        let waits = |metrics: &FunctionMetrics| metrics.in_trouble > 0 || metrics.parked > 0;
+        let waits = |metrics: &FunctionMetrics| metrics.in_trouble || metrics.parked > 0;
         let mut failing: Vec<_> = metrics.functions.iter().filter(|(_, metrics)| waits(metrics)).collect();
         failing.sort_by_key(|(_, metrics)| std::cmp::Reverse((metrics.in_trouble, metrics.parked, metrics.backlog)));
         let more = failing.len().saturating_sub(REMINDED_MAX);
         for (function, metrics) in failing.into_iter().take(REMINDED_MAX) {
             let FunctionMetrics { parked, backlog: pending, in_trouble, .. } = *metrics;
-            let (function, in_trouble) = (OneLine(function), in_trouble > 0);
+            let function = OneLine(function);
             warn!(%function, in_trouble, parked, pending, "messages wait behind failures");
         }
         if more > 0 || waits(&metrics.other_functions) {
             let parked = metrics.parked;
-            warn!(more, parked, "messages of more function types wait behind failures, `millpond functions` lists them");
+            warn!(
+                more,
+                parked, "messages of more function types wait behind failures, `millpond functions` lists them"
+            );
         }
     }
 

@@ -300,7 +300,10 @@ async fn removed_components_are_missed() {
     let refused = installation.refused("127.0.0.1:0");
     assert_eq!(refused.status.code(), Some(1));
     let stderr = text(&refused.stderr);
-    assert!(stderr.contains("error[MP7034]") && stderr.contains("function type `example/metered`: 3 invocations wait"), "{stderr}");
+    assert!(
+        stderr.contains("error[MP7034]") && stderr.contains("function type `example/metered`: 3 invocations wait"),
+        "{stderr}"
+    );
     assert!(stderr.contains("`--allow-removed`"), "{stderr}");
 
     let runtime = installation.start_with(&["--allow-removed"]);
