@@ -11,7 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use millpond_engine::{AddressView, Answer, Event, LaneId, Metrics, Operation};
+use millpond_engine::{AddressView, Answer, Event, FunctionView, LaneId, Metrics, Operation};
 use millpond_protocol::Address;
 use tokio::sync::{oneshot, watch};
 
@@ -40,6 +40,15 @@ pub enum Request {
         address: Address,
         /// `None` when it is not in memory.
         reply: oneshot::Sender<Option<AddressView>>,
+    },
+    /// Which function types are known, and how are they?
+    Functions {
+        /// From this place on, in the order in which they were met.
+        from: usize,
+        /// At most so many.
+        most: usize,
+        /// The page, and whether there are more.
+        reply: oneshot::Sender<(Vec<FunctionView>, bool)>,
     },
     /// What do the counters say?
     Metrics {
@@ -137,6 +146,16 @@ impl EngineHandle {
     pub async fn inspect(&self, address: Address) -> Result<Option<AddressView>, EngineGone> {
         let (reply, answer) = oneshot::channel();
         (self.0.send)(Request::Inspect { address, reply })?;
+        answer.await.map_err(|_| EngineGone)
+    }
+
+    /// Function types from a place on, in the order in which the engine met them, and whether there are more.
+    ///
+    /// # Errors
+    /// [`EngineGone`] when no answer comes any more.
+    pub async fn functions(&self, from: usize, most: usize) -> Result<(Vec<FunctionView>, bool), EngineGone> {
+        let (reply, answer) = oneshot::channel();
+        (self.0.send)(Request::Functions { from, most, reply })?;
         answer.await.map_err(|_| EngineGone)
     }
 

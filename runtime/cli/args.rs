@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use millpond_protocol::TypeName;
 use url::Url;
 
@@ -31,6 +31,12 @@ pub enum Command {
     /// Look at one address of a running node, or do something about the message that holds it up
     #[command(subcommand)]
     Address(AddressCommand),
+    /// List the function types of a running node, and how they are
+    Functions(FunctionsArgs),
+    /// Print the metrics of a running node
+    Metrics(NodeArgs),
+    /// Say whether a running node takes events in; exit code 3 if not
+    Ready(NodeArgs),
     /// Explain an error code, or list all of them
     Explain(ExplainArgs),
     /// Check every module file below a folder, each on its own
@@ -44,7 +50,7 @@ pub struct ModuleArgs {
     /// Module to load; several are merged into one application
     ///
     /// A path or `file:` URL of a YAML file, or of a folder: then every `*/module.yaml` in it, and its own `module.yaml`.
-    #[arg(value_name = "MODULE", required = true)]
+    #[arg(value_name = "MODULE")]
     pub modules: Vec<String>,
 
     /// Replace `${NAME}` in values of module files from the environment
@@ -57,6 +63,7 @@ pub struct ModuleArgs {
 
 /// `millpond run`
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("what").args(["modules", "flink_conf", "settings"]).multiple(true).required(true))]
 pub struct RunArgs {
     /// What to run.
     #[command(flatten)]
@@ -82,6 +89,32 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub admin_token_file: Option<PathBuf>,
 
+    /// File with a token for those who may only look: metrics, function types, addresses with their values
+    #[arg(long, value_name = "FILE", requires = "admin_token_file")]
+    pub admin_read_token_file: Option<PathBuf>,
+
+    /// Name of the application; kept in its data folder from the first start on
+    ///
+    /// Letters, digits, `-`, `_` and `.`: topics and transactional ids at Kafka are called after it. Without this option it
+    /// is `statefun.flink-job-name`, or is made up.
+    #[arg(long, value_name = "NAME")]
+    pub app: Option<String>,
+
+    /// Start though components are gone that the ledger holds work for; the work is kept
+    #[arg(short = 'n', long, alias = "allowNonRestoredState")]
+    pub allow_removed: bool,
+
+    /// Flink configuration to read, a file or the folder of `flink-conf.yaml`; `FLINK_CONF_DIR` if it is set
+    ///
+    /// What StateFun users set there and means something here: `statefun.remote.module-name`, `statefun.flink-job-name`,
+    /// `statefun.async.max-per-task`. All else is listed and ignored.
+    #[arg(long, value_name = "PATH")]
+    pub flink_conf: Option<PathBuf>,
+
+    /// A setting of Flink's configuration, before what its file says
+    #[arg(short = 'D', value_name = "KEY=VALUE", value_parser = setting)]
+    pub settings: Vec<(String, String)>,
+
     /// Form of the log on standard error
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Human)]
     pub log_format: LogFormat,
@@ -98,6 +131,7 @@ pub enum LogFormat {
 
 /// `millpond check`
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("what").args(["modules"]).required(true))]
 #[command(
     after_help = "Findings go to standard error, a summary to standard output. Nothing is started, no network is used."
 )]
@@ -194,6 +228,13 @@ pub struct NodeArgs {
     pub admin_token_file: Option<PathBuf>,
 }
 
+fn setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=').map(|(key, value)| (key.trim(), value.trim())) {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected `key=value`".to_owned()),
+    }
+}
+
 fn function_type(text: &str) -> Result<TypeName, String> {
     TypeName::parse(text).map_err(|_| "expected `<namespace>/<name>`".to_owned())
 }
@@ -205,6 +246,18 @@ fn admin_url(text: &str) -> Result<Url, String> {
         Ok(url) => Err(format!("`{}` is not spoken here, only `http`", url.scheme())),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// `millpond functions`
+#[derive(Debug, Args)]
+pub struct FunctionsArgs {
+    /// Print everything that is known, as JSON
+    #[arg(long)]
+    pub json: bool,
+
+    /// Which node.
+    #[command(flatten)]
+    pub node: NodeArgs,
 }
 
 /// `millpond explain`

@@ -4,7 +4,7 @@ use crate::cell::Cell;
 use crate::cells::Slot;
 use crate::engine::Engine;
 use crate::phase::Phase;
-use crate::{CallFailure, CallId, Effects, FailureKind, Rejection, Reply};
+use crate::{CallFailure, CallId, Effects, FailureKind, Notice, Rejection, Reply};
 
 impl Engine {
     pub(crate) fn replied(&mut self, call: CallId, reply: Reply) {
@@ -49,13 +49,16 @@ impl Engine {
     fn succeeded(&mut self, call: CallId) -> Option<Slot> {
         let id = self.cells[*self.calls.get(&call)?].function;
         let function = &mut self.functions[id];
-        function.learned = true;
+        // Upstream waits for the answer to the first request; all others come back as messages of their own.
+        function.metrics.input += u64::from(std::mem::replace(&mut function.learned, true));
         let was_in_trouble = function.window.answered();
         let slot = self.end_call(call)?;
         if let Some(endpoint) = self.functions[id].endpoint {
             self.wake_unreachable(endpoint);
         }
         if was_in_trouble {
+            let function = self.functions[id].name.clone();
+            self.notice(Notice::OutOfTrouble { function });
             self.wake_type(id);
         }
         Some(slot)
@@ -64,8 +67,9 @@ impl Engine {
     /// Takes a call off the list of those in flight.
     pub(crate) fn end_call(&mut self, call: CallId) -> Option<Slot> {
         let slot = self.calls.remove(&call)?;
-        let function = self.cells[slot].function;
+        let (function, batch) = (self.cells[slot].function, self.cells[slot].batch);
         self.functions[function].window.ended();
+        self.functions[function].metrics.running -= batch as u64;
         self.offer(function);
         Some(slot)
     }

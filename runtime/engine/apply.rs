@@ -102,7 +102,7 @@ impl Engine {
     fn finish_batch(&mut self, slot: Slot) {
         let cell = &mut self.cells[slot];
         let ran = std::mem::take(&mut cell.batch);
-        self.functions[cell.function].metrics.input += ran as u64;
+        self.functions[cell.function].metrics.finished += ran as u64;
         self.finish(slot, ran);
     }
 

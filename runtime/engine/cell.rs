@@ -9,9 +9,15 @@ use millpond_protocol::Address;
 
 use crate::failure::Failure;
 use crate::functions::FunctionId;
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Mailbox, Pending};
 use crate::phase::Phase;
-use crate::{AddressView, CallView, FailureRecord, FailureView, Millis, Sequence, StateValue};
+use crate::{
+    AddressView, CallView, FailureRecord, FailureView, Invocation, InvocationView, Millis, Sequence, StateValue,
+    StateView,
+};
+
+/// Invocations of a mailbox that are shown.
+const SHOWN: usize = 32;
 
 /// One address.
 pub(crate) struct Cell {
@@ -182,7 +188,8 @@ impl Cell {
             _ => None,
         };
         Some(AddressView {
-            states: self.states.iter().filter_map(|state| Some((state.name.clone(), state.value.clone()?))).collect(),
+            states: self.states.iter().filter_map(State::view).collect(),
+            mailbox: self.mailbox.head().iter().take(SHOWN).map(Pending::view).collect(),
             waiting: self.mailbox.in_memory() - if in_flight { self.batch } else { 0 },
             more: self.mailbox.has_gap(),
             first,
@@ -197,6 +204,19 @@ impl Cell {
                 parked: matches!(self.phase, Phase::Parked(_)),
             }),
         })
+    }
+}
+
+impl State {
+    fn view(&self) -> Option<StateView> {
+        Some(StateView { name: self.name.clone(), value: self.value.clone()?, expires: None })
+    }
+}
+
+impl Pending {
+    fn view(&self) -> InvocationView {
+        let Invocation { caller, argument, arrived } = self.invocation.clone();
+        InvocationView { sequence: self.sequence, caller, argument, arrived }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the engine is told at its start: endpoints, lanes and limits.
 
+use std::fmt;
+
 use millpond_protocol::TypeName;
 
 use crate::{DeadLetterRoute, Millis};
@@ -53,6 +55,15 @@ pub enum FunctionPattern {
     Exact(TypeName),
     /// Every function type of a namespace that no exact pattern names.
     Namespace(String),
+}
+
+impl fmt::Display for FunctionPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FunctionPattern::Exact(function) => fmt::Display::fmt(function, f),
+            FunctionPattern::Namespace(namespace) => write!(f, "{namespace}/*"),
+        }
+    }
 }
 
 /// The durable name of a lane: egress id, and the part of it (a playground topic) that has an order of its own.
@@ -119,6 +130,8 @@ pub struct Limits {
     pub backlog_bytes: u64,
     /// Function types that events and answers may name. Default 10000.
     pub function_types: usize,
+    /// Function types with metrics of their own, those that were met first; the others are added up. Default 1000.
+    pub measured_types: usize,
 }
 
 /// Shares of a limit that several files go by.
@@ -172,6 +185,7 @@ impl Default for Limits {
             mailbox_bytes: MIB,
             backlog_bytes: 8 << 30,
             function_types: 10_000,
+            measured_types: 1_000,
         }
     }
 }

@@ -83,6 +83,13 @@ impl Engine {
         function.metrics.failures += 1;
         let again = self.cells[slot].failure.is_some();
         if function.window.failed(call, next_call, failure.kind, again, self.now) {
+            let notice = Notice::InTrouble {
+                function: function.name.clone(),
+                kind: failure.kind,
+                code: Cow::Borrowed(failure.code),
+                error: failure.error.clone(),
+            };
+            self.notice(notice);
             self.release_type(id);
         }
         let cell = &mut self.cells[slot];

@@ -8,7 +8,7 @@ use foldhash::fast::FixedState;
 use millpond_protocol::TypeName;
 
 use crate::function::Function;
-use crate::{Backlog, EndpointConfig, FunctionMetrics, FunctionPattern, Write};
+use crate::{Backlog, EndpointConfig, FunctionMetrics, FunctionPattern, FunctionView, Write};
 
 /// The place of a function type in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,19 +40,35 @@ impl Functions {
         id
     }
 
-    pub(crate) fn metrics(&self) -> BTreeMap<TypeName, FunctionMetrics> {
-        let of = |function: &Function| FunctionMetrics {
-            in_flight: function.window.in_flight() as u64,
-            window: function.window.size() as u64,
-            in_trouble: function.window.in_trouble(),
-            in_line: function.line.len() as u64,
-            retrying: function.retries.len() as u64,
-            backlog: function.backlog.invocations,
-            backlog_bytes: function.backlog.bytes,
-            parked: function.backlog.parked,
-            ..function.metrics
+    /// The metrics of the first so many function types, and those of all others together. `blocked` is counted by the
+    /// caller. Which types are first never changes, so no counter ever runs backwards.
+    pub(crate) fn metrics(
+        &self,
+        most: usize,
+        blocked: &BTreeMap<FunctionId, u64>,
+    ) -> (BTreeMap<TypeName, FunctionMetrics>, FunctionMetrics) {
+        let mut single = BTreeMap::new();
+        let mut others = FunctionMetrics::default();
+        for (id, function) in self.iter() {
+            let metrics = FunctionMetrics { blocked: blocked.get(&id).copied().unwrap_or(0), ..function.measure() };
+            match single.len() < most {
+                true => _ = single.insert(function.name.clone(), metrics),
+                false => others.add(&metrics),
+            }
+        }
+        (single, others)
+    }
+
+    /// Function types in the order in which they were met, from the place `from` on.
+    pub(crate) fn views(&self, from: usize, most: usize, blocked: &BTreeMap<FunctionId, u64>) -> Vec<FunctionView> {
+        let view = |(id, function): (FunctionId, &Function)| FunctionView {
+            name: function.name.clone(),
+            endpoint: function.endpoint,
+            learned: function.learned,
+            specs: function.specs.values().cloned().collect(),
+            metrics: FunctionMetrics { blocked: blocked.get(&id).copied().unwrap_or(0), ..function.measure() },
         };
-        self.list.iter().map(|function| (function.name.clone(), of(function))).collect()
+        self.iter().skip(from).take(most).map(view).collect()
     }
 
     /// What a function type has waiting, to be changed.

@@ -55,6 +55,7 @@ impl Engine {
         let cell = &mut self.cells[slot];
         cell.mailbox.push(pending, self.config.limits.mailbox_bytes);
         let (function, phase) = (cell.function, cell.phase);
+        self.functions[function].metrics.input += 1;
         let backlog = self.functions.backlog(function);
         backlog.invocations += 1;
         backlog.bytes += bytes as u64;

@@ -189,7 +189,7 @@ pub use operate::Operation;
 pub use output::{Answer, Call, CallState, Notice, Output};
 pub use reply::{DelayedEffect, Effects, EgressRecord, Expiration, Message, Mutation, Rejection, Reply, StateSpec};
 pub use sweep::Lives;
-pub use view::{AddressView, CallView, FailureView, Metrics};
+pub use view::{AddressView, CallView, FailureView, FunctionView, InvocationView, Metrics, StateView};
 
 /// Milliseconds since the Unix epoch.
 pub type Millis = u64;

@@ -134,6 +134,10 @@ codes! {
     MP0082 "declared twice", "tests/modules/snapshots";
     MP0083 "port used twice", "tests/modules/snapshots";
     MP0090 "not there yet", "tests/modules/snapshots";
+    // 010x Flink's configuration.
+    MP0100 "Flink configuration cannot be read", "config/flink_conf.rs";
+    MP0101 "Flink settings without effect", "config/flink_conf.rs";
+    MP0102 "Flink setting cannot be used", "config/flink_conf.rs";
     // 1: ingress.
     MP1001 "path names no address", "ingress/tests.rs";
     MP1002 "path cannot be decoded", "ingress/tests.rs";
@@ -230,8 +234,14 @@ codes! {
     MP7019 "no place for dead letters", "admin/tests.rs";
     MP7020 "message to take out is not named", "admin/tests.rs";
     MP7021 "function is being called, nothing is decided yet", "admin/tests.rs";
+    MP7022 "token is for looking only", "admin/tests.rs";
+    MP7023 "part of the function types cannot be read", "admin/tests.rs";
     MP7030 "address to listen on cannot be had", "tests/e2e";
     MP7031 "the system refused something", "-";
+    MP7032 "data directory belongs to another application", "tests/e2e";
+    MP7033 "name of the application cannot be used", "cli/run.rs";
+    MP7034 "components were removed that the ledger holds work for", "tests/e2e";
+    MP7035 "no module is named", "cli/run.rs";
 }
 
 #[cfg(test)]

@@ -15,7 +15,9 @@ mod tests;
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use millpond_engine::{Checkpoint, LaneName, Load, Loaded, Refused, Restored, StateSpec};
+use millpond_engine::{
+    Checkpoint, DelayedMessage, LaneName, Load, Loaded, Millis, Refused, Restored, Sequence, StateSpec,
+};
 use millpond_protocol::TypeName;
 
 pub use local::LocalLedger;
@@ -68,6 +70,45 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     /// [`LedgerError`] when they cannot be read.
     fn specs(&self) -> Result<Vec<(TypeName, StateSpec)>, LedgerError>;
+
+    /// Delayed messages that ids of one key group sent, in the order of their time, behind `after`, at most `limit` of
+    /// them: due time, sequence number, message. Fewer than `limit` are the last ones.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when they cannot be read.
+    fn delayed(
+        &self,
+        group: u16,
+        after: (Millis, Sequence),
+        limit: usize,
+    ) -> Result<Vec<(Millis, Sequence, DelayedMessage)>, LedgerError>;
+
+    /// Bytes of all checkpoints that were made durable since it was opened.
+    fn committed_bytes(&self) -> u64 {
+        0
+    }
+
+    /// What it takes of disk and memory.
+    fn measures(&self) -> LedgerMeasures {
+        LedgerMeasures::default()
+    }
+}
+
+/// What a ledger takes of disk and memory. A ledger that has neither takes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LedgerMeasures {
+    /// Bytes of its files.
+    pub disk_bytes: u64,
+    /// Bytes that are free on their disk, for this user.
+    pub disk_free_bytes: Option<u64>,
+    /// Memory of its storage engine: what is cached, and what is not flushed yet.
+    pub memory_bytes: u64,
+    /// About so many records.
+    pub keys: u64,
+    /// Bytes that are to be rewritten, so that reads stay quick.
+    pub compaction_pending_bytes: u64,
+    /// It takes no writes until some of that is done.
+    pub writes_stopped: bool,
 }
 
 /// What a ledger could not do.

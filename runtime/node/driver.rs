@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
-use millpond_engine::{Answer, Call, Engine, Input, Output, Receipt};
+use millpond_engine::{Answer, Call, Engine, Input, Millis, Output, Receipt};
 use tokio::sync::oneshot;
 
 use super::clock::Clock;
@@ -18,6 +18,9 @@ use super::storage::Storage;
 use crate::handle::{NodeSide, Request};
 use crate::invoker::Invoker;
 use crate::ledger::LedgerError;
+
+/// Time between two reminders of what still fails.
+const REMIND_MS: Millis = 60_000;
 
 /// What other threads tell the engine thread.
 pub(super) enum Message {
@@ -52,6 +55,8 @@ pub(super) struct Driver {
     next_receipt: u64,
     waiting: HashMap<Receipt, oneshot::Sender<Answer>>,
     notices: Notices,
+    /// When the log says again what still fails.
+    remind_at: Millis,
     stopped: bool,
 }
 
@@ -77,6 +82,7 @@ impl Driver {
             next_receipt: 0,
             waiting: HashMap::new(),
             notices: Notices::default(),
+            remind_at: 0,
             stopped: false,
         }
     }
@@ -99,6 +105,10 @@ impl Driver {
     /// The next message, or `None` when the engine wanted to be woken before there is one.
     fn next(&mut self) -> Option<Message> {
         let now = self.clock.now();
+        if now >= self.remind_at {
+            self.notices.remind(&self.engine.metrics());
+            self.remind_at = now.saturating_add(REMIND_MS);
+        }
         let wait = match self.engine.wake_at() {
             // The clock is read again now and then, because it may be set forward while we sleep.
             Some(due) => Duration::from_millis(due.saturating_sub(now)).min(Duration::from_secs(1)),
@@ -123,6 +133,7 @@ impl Driver {
             }
             // Whoever asked may have gone away.
             Request::Inspect { address, reply } => drop(reply.send(self.engine.view(&address))),
+            Request::Functions { from, most, reply } => drop(reply.send(self.engine.functions(from, most))),
             Request::Metrics { reply } => drop(reply.send(self.engine.metrics())),
             Request::Operate { address, operation, reply } => {
                 let receipt = self.receipt(reply);

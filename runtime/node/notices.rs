@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::fmt::{self, Display, Write};
 use std::time::{Duration, Instant};
 
-use millpond_engine::{DeadLetter, FailureKind, Notice};
+use millpond_engine::{DeadLetter, FailureKind, FunctionMetrics, Metrics, Notice};
 use millpond_protocol::TypeName;
 use tracing::{debug, error, info, warn};
 
@@ -17,6 +17,9 @@ const EVERY: Duration = Duration::from_secs(10);
 
 /// Pairs of function and code that are remembered; function types come from messages, so there may be any number.
 const REMEMBERED_MAX: usize = 1024;
+
+/// Function types that one reminder names.
+const REMINDED_MAX: usize = 5;
 
 /// What was said lately.
 #[derive(Debug, Default)]
@@ -58,9 +61,49 @@ impl Notices {
                     info!(function = %OneLine(&address.function), suppressed, "address answers again");
                 }
             }
+            Notice::InTrouble { function, kind, code, error } => {
+                let Some(suppressed) = self.due(function, "trouble", code) else { return };
+                let (function, error, hint) = (OneLine(function), OneLine(error), format!("millpond explain {code}"));
+                match kind {
+                    FailureKind::Unreachable => warn!(
+                        %function, %code, %error, suppressed, hint,
+                        "function type in trouble, nobody is reached; one call at a time"
+                    ),
+                    _ => error!(
+                        %function, %code, %error, suppressed, hint,
+                        "function type in trouble, it rejects everything; one call at a time"
+                    ),
+                }
+            }
+            Notice::OutOfTrouble { function } => {
+                if let Some(suppressed) = self.due(function, "out of trouble", "") {
+                    info!(function = %OneLine(function), suppressed, "function type answers again");
+                }
+            }
             Notice::KeysForgotten { count } => {
                 warn!(count, "idempotency keys forgotten before their time, the store is full");
             }
+        }
+    }
+
+    /// What failed before and still does: a line a minute for each of the worst, because a function type whose addresses are
+    /// all parked makes no other.
+    pub(super) fn remind(&mut self, metrics: &Metrics) {
+        let waits = |metrics: &FunctionMetrics| metrics.in_trouble || metrics.parked > 0;
+        let mut failing: Vec<_> = metrics.functions.iter().filter(|(_, metrics)| waits(metrics)).collect();
+        failing.sort_by_key(|(_, metrics)| std::cmp::Reverse((metrics.in_trouble, metrics.parked, metrics.backlog)));
+        let more = failing.len().saturating_sub(REMINDED_MAX);
+        for (function, metrics) in failing.into_iter().take(REMINDED_MAX) {
+            let FunctionMetrics { parked, backlog: pending, in_trouble, .. } = *metrics;
+            let function = OneLine(function);
+            warn!(%function, in_trouble, parked, pending, "messages wait behind failures");
+        }
+        if more > 0 || waits(&metrics.other_functions) {
+            let parked = metrics.parked;
+            warn!(
+                more,
+                parked, "messages of more function types wait behind failures, `millpond functions` lists them"
+            );
         }
     }
 

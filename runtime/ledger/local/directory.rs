@@ -3,6 +3,7 @@
 //! ```text
 //! README.txt   tells people what this is
 //! FORMAT       `millpond ledger format 1`; there once the directory is complete
+//! APPLICATION  which application this is, and what it consisted of at its last start
 //! lock         held by the process that has it open; holds its pid
 //! rocksdb/     the data
 //! ```
@@ -90,6 +91,30 @@ impl Directory {
     /// Where the data are.
     pub fn data(&self) -> PathBuf {
         self.path.join(DATA)
+    }
+
+    /// What a file of it holds; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`LedgerError::Directory`] when it cannot be read.
+    pub fn read(&self, name: &str) -> Result<Option<String>, LedgerError> {
+        match fs::read_to_string(self.path.join(name)) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.unusable(error)),
+        }
+    }
+
+    /// Writes a file of it, durably, all of it or nothing.
+    ///
+    /// # Errors
+    /// [`LedgerError::Directory`] when it cannot be written.
+    pub fn write(&self, name: &str, text: &str) -> Result<(), LedgerError> {
+        write_file(&self.path, name, text).map_err(|error| self.unusable(error))
+    }
+
+    fn unusable(&self, source: io::Error) -> LedgerError {
+        LedgerError::Directory { path: self.path.clone(), source }
     }
 
     /// True when it was made before.

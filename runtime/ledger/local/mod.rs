@@ -7,6 +7,7 @@
 
 mod batch;
 mod directory;
+mod measure;
 mod options;
 mod read;
 
@@ -14,11 +15,13 @@ mod read;
 mod tests;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use millpond_engine::{
-    Checkpoint, LaneName, Load, Loaded, MovedLane, Refused, Restored, StateSpec, Write, moved_lanes,
+    Checkpoint, DelayedMessage, LaneName, Load, Loaded, Millis, MovedLane, Refused, Restored, Sequence, StateSpec,
+    Write, moved_lanes,
 };
 use millpond_protocol::TypeName;
 use rocksdb::{DB, WriteBatch, WriteOptions};
@@ -28,15 +31,20 @@ use self::directory::Directory;
 use self::read::{View, families};
 use super::keys::{self, KeyBuffer};
 use super::records::{ChainRecord, corrupt};
-use super::{Ledger, LedgerError};
+use super::{Ledger, LedgerError, LedgerMeasures};
 
 pub use self::directory::FORMAT;
 pub use self::options::{MEMORY_BYTES, UNFLUSHED_BYTES};
+
+/// The file that says which application a directory belongs to.
+const APPLICATION_FILE: &str = "APPLICATION";
 
 /// A ledger in a directory of this machine.
 pub struct LocalLedger {
     /// Held over a whole commit. Loads do not need it.
     writer: Mutex<Writer>,
+    /// By commits since it was opened.
+    committed_bytes: AtomicU64,
     db: DB,
     /// Last, so that the lock outlives the open database.
     directory: Directory,
@@ -65,7 +73,23 @@ impl LocalLedger {
         }
         directory.complete()?;
         let writer = Mutex::new(Writer { committed, ..Writer::default() });
-        Ok(LocalLedger { writer, db, directory })
+        Ok(LocalLedger { writer, committed_bytes: AtomicU64::new(0), db, directory })
+    }
+
+    /// What is kept of the application; `None` before its first start.
+    ///
+    /// # Errors
+    /// [`LedgerError::Directory`] when it cannot be read.
+    pub fn application(&self) -> Result<Option<String>, LedgerError> {
+        self.directory.read(APPLICATION_FILE)
+    }
+
+    /// Keeps this of the application, durably.
+    ///
+    /// # Errors
+    /// [`LedgerError::Directory`] when it cannot be written.
+    pub fn keep_application(&self, text: &str) -> Result<(), LedgerError> {
+        self.directory.write(APPLICATION_FILE, text)
     }
 
     /// Where it is.
@@ -82,7 +106,9 @@ impl Ledger for LocalLedger {
     fn commit(&self, checkpoint: &Checkpoint, lanes: &[LaneName]) -> Result<(), LedgerError> {
         // A panic in a commit leaves `committed` as it was: it changes only when everything is done.
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        writer.commit(&self.db, checkpoint, lanes)
+        let bytes = writer.commit(&self.db, checkpoint, lanes)?;
+        self.committed_bytes.fetch_add(bytes, Ordering::Relaxed);
+        Ok(())
     }
 
     fn load(&self, load: &Load) -> Result<Loaded, LedgerError> {
@@ -106,10 +132,28 @@ impl Ledger for LocalLedger {
     fn specs(&self) -> Result<Vec<(TypeName, StateSpec)>, LedgerError> {
         View::of(&self.db).specs()
     }
+
+    fn delayed(
+        &self,
+        group: u16,
+        after: (Millis, Sequence),
+        limit: usize,
+    ) -> Result<Vec<(Millis, Sequence, DelayedMessage)>, LedgerError> {
+        View::of(&self.db).delayed_of(group, after, limit)
+    }
+
+    fn committed_bytes(&self) -> u64 {
+        self.committed_bytes.load(Ordering::Relaxed)
+    }
+
+    fn measures(&self) -> LedgerMeasures {
+        measure::measure(&self.db, &self.directory)
+    }
 }
 
 impl Writer {
-    fn commit(&mut self, db: &DB, checkpoint: &Checkpoint, lanes: &[LaneName]) -> Result<(), LedgerError> {
+    /// Gives the bytes that were written.
+    fn commit(&mut self, db: &DB, checkpoint: &Checkpoint, lanes: &[LaneName]) -> Result<u64, LedgerError> {
         let found = checkpoint.meta.checkpoint;
         let expected = self.committed.checkpoint + 1;
         let again = found > 0 && found == self.committed.checkpoint;
@@ -127,7 +171,7 @@ impl Writer {
             }
             let content = self.batcher.content(checkpoint, lanes, values, queues);
             let same = content.checksum == self.committed.content;
-            return if same { Ok(()) } else { Err(Refused::OutOfOrder { found, expected }.into()) };
+            return if same { Ok(0) } else { Err(Refused::OutOfOrder { found, expected }.into()) };
         }
         let moved = moved_lanes(checkpoint, lanes, &self.committed.lanes)?;
         let mut content = self.batcher.content(checkpoint, lanes, values, queues);
@@ -136,6 +180,7 @@ impl Writer {
         }
         let checksum = content.checksum;
         let batch = self.batcher.chain(content, found, &self.committed, queues);
+        let bytes = batch.size_in_bytes() as u64;
         let mut synced = WriteOptions::default();
         synced.set_sync(true);
         db.write_opt(batch, &synced).map_err(storage("writing a checkpoint"))?;
@@ -144,7 +189,7 @@ impl Writer {
         self.committed.content = checksum;
         self.committed.checkpoint = found;
         move_lanes(&mut self.committed.lanes, &moved);
-        Ok(())
+        Ok(bytes)
     }
 
     /// Deletes the stored records of a lane that lie wholly below its new first number.

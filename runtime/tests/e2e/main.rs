@@ -12,6 +12,7 @@ mod functions;
 mod greeter;
 mod http;
 mod lifecycle;
+mod operations;
 mod oracle;
 mod reminder;
 mod replay;

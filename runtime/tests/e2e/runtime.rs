@@ -36,9 +36,21 @@ impl Installation {
         command
     }
 
+    /// Another module for the same data.
+    pub fn change_module(&self, module: &str) {
+        std::fs::write(self.folder.path().join("module.yaml"), module).expect("it can be written to");
+    }
+
     /// Starts the runtime and waits until it serves.
     pub fn start(&self) -> Runtime {
         tokio::task::block_in_place(|| Runtime::start(self))
+    }
+
+    /// The same with more arguments.
+    pub fn start_with(&self, args: &[&str]) -> Runtime {
+        let mut command = self.command("127.0.0.1:0");
+        command.args(args);
+        tokio::task::block_in_place(|| Runtime::spawn(self, command))
     }
 
     /// Starts the runtime behind a line of shell, such as one that sets a limit, and waits until it serves.
@@ -64,9 +76,15 @@ impl Installation {
 
     /// Runs a start that is expected to be refused, to its end.
     pub fn refused(&self, admin: &str) -> Output {
+        self.refused_with(admin, &[])
+    }
+
+    /// The same with more arguments.
+    pub fn refused_with(&self, admin: &str, args: &[&str]) -> Output {
         tokio::task::block_in_place(|| {
             let mut child = self
                 .command(admin)
+                .args(args)
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped())
                 .spawn()
