@@ -6,6 +6,7 @@
 //! ledger, engine, egress. Every arrow between the last five passes through the engine thread.
 
 mod clock;
+mod disk;
 mod driver;
 mod notices;
 mod open_files;
@@ -23,7 +24,7 @@ use millpond_engine::Engine;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tracing::info;
+use tracing::{error, info};
 
 use crate::admin::{Access, Admin, Token};
 use crate::cli::run::RunOptions;
@@ -112,6 +113,9 @@ impl NodeError {
 /// How long reads of the ledger that nobody waits for any more may hold up the end of the process.
 const SHUTDOWN: Duration = Duration::from_secs(5);
 
+/// How long `/readyz` says that the ledger failed, and why, until the process ends.
+const FAILED_SHOWN: Duration = Duration::from_secs(3);
+
 /// Runs a node until SIGTERM or SIGINT, then makes everything durable and returns.
 ///
 /// # Errors
@@ -136,7 +140,8 @@ async fn start(options: &RunOptions, files: usize) -> Result<(), NodeError> {
     let token = read_token(options.admin_token_file.as_deref())?;
     let stages = Stages::new(&options.module);
     let listeners = Listeners::bind(options)?;
-    let ledger: Arc<dyn Ledger> = Arc::new(LocalLedger::open(&options.data_dir)?);
+    let open = if options.accept_data_loss { LocalLedger::open_accepting_data_loss } else { LocalLedger::open };
+    let ledger: Arc<dyn Ledger> = Arc::new(open(&options.data_dir)?);
     let restored = ledger.restore()?;
     let lanes = stages.egresses.lanes().to_vec();
     let hash_seed = stages::random_u64().map_err(|source| NodeError::System { what: "random bytes", source })?;
@@ -156,6 +161,9 @@ async fn start(options: &RunOptions, files: usize) -> Result<(), NodeError> {
     let node = Arc::new(node);
     let (storage, storage_threads) = storage::start(&ledger, &lanes, &messages);
     let driver = Driver::new(engine, inbox, messages.clone(), invoker.clone(), storage, Arc::clone(&node));
+    let floors = disk::Floors { intake: options.disk_free_intake, calls: options.disk_free_calls };
+    let disk = disk::watch(&options.data_dir, floors, Arc::clone(&node), messages.clone());
+    let disk = disk.map_err(|source| NodeError::System { what: "a thread", source })?;
     let (ended, end) = tokio::sync::oneshot::channel();
     let thread = std::thread::Builder::new().name("millpond-engine".to_owned()).spawn(move || {
         let _ = ended.send(driver.run());
@@ -186,7 +194,13 @@ async fn start(options: &RunOptions, files: usize) -> Result<(), NodeError> {
     };
     match &ending {
         Ok(Ending::Stopped) => {}
-        Ok(Ending::LedgerFailed(error)) => node.set_readiness(Readiness::Failed(error.to_string().into())),
+        Ok(Ending::LedgerFailed(error)) => {
+            let reason = node_error_line(error);
+            error!(code = error.code(), error = reason, "the ledger failed, nothing is taken in any more");
+            node.set_readiness(Readiness::Failed(reason.into()));
+            // Whoever watches the node learns why, before the process is gone.
+            tokio::time::sleep(FAILED_SHOWN).await;
+        }
         Err(_) => node.set_readiness(Readiness::Failed("the engine stopped by itself".into())),
     }
     over.send_replace(true);
@@ -195,6 +209,7 @@ async fn start(options: &RunOptions, files: usize) -> Result<(), NodeError> {
     for thread in storage_threads {
         let _ = thread.join();
     }
+    disk.end();
     match ending {
         Ok(Ending::Stopped) => {
             info!("stopped, everything is durable");
@@ -202,6 +217,14 @@ async fn start(options: &RunOptions, files: usize) -> Result<(), NodeError> {
         }
         Ok(Ending::LedgerFailed(error)) => Err(NodeError::LedgerFailed(error)),
         Err(_) => Err(NodeError::EngineGone),
+    }
+}
+
+/// A ledger's error with its cause, in one line.
+fn node_error_line(error: &LedgerError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause} ({})", error.code()),
+        None => format!("{error} ({})", error.code()),
     }
 }
 

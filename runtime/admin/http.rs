@@ -136,6 +136,7 @@ impl Admin {
         let metrics = within(self.engine.metrics()).await?;
         let calls = self.calls.as_ref().map(Invoker::metrics).unwrap_or_default();
         let text = metrics::text(&metrics, self.engine.readiness() == Readiness::Ready, &self.lanes, &calls);
+        let text = text + &metrics::disk(&self.engine.room());
         Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
     }
 
@@ -254,6 +255,7 @@ fn ready(readiness: &Readiness) -> Response {
         Readiness::Ready => return "ready\n".into_response(),
         Readiness::Starting => "starting\n".to_owned(),
         Readiness::Stopping => "stopping\n".to_owned(),
+        Readiness::NoRoom(reason) => format!("no room: {reason}\n"),
         Readiness::Failed(reason) => format!("failed: {reason}\n"),
     };
     (StatusCode::SERVICE_UNAVAILABLE, reason).into_response()
