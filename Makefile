@@ -40,6 +40,10 @@ kill: setup ## 50,000 events through 20 kills, and through 200 losses of power: 
 	  MILLPOND_KILL_POWER=200 $(if $(SEED),MILLPOND_KILL_SEED=$(SEED)) \
 	  deploy/dev/build test --workspace --test e2e kills:: -- --nocapture --test-threads 1
 
+.PHONY: limits
+limits: setup-build runtime ## memory with millions of addresses, and a function that fails for ever: 20 minutes
+	@deploy/dev/build run -p millpond-limits -- --millpond $(MILLPOND) $(LIMITS)
+
 .PHONY: check-modules
 check-modules: setup-build runtime ## `millpond check` over a folder of module files: make check-modules DIR=FOLDER
 	@test -d "$(DIR)" || { echo 'error: no folder `$(DIR)`' >&2; echo 'hint: make check-modules DIR=FOLDER' >&2; exit 2; }
