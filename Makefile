@@ -40,6 +40,10 @@ kill: setup ## 50,000 events through 20 kills, and through 200 losses of power: 
 	  MILLPOND_KILL_POWER=200 $(if $(SEED),MILLPOND_KILL_SEED=$(SEED)) \
 	  deploy/dev/build test --workspace --test e2e kills:: -- --nocapture --test-threads 1
 
+.PHONY: bench-ledger
+bench-ledger: setup-build ## what an invocation costs the ledger: CPU of a commit; BENCH_DIR=FOLDER says on which disk
+	@CARGO_PROFILE_DEV_OPT_LEVEL=3 deploy/dev/build bench --profile dev -p millpond-bench-ledger
+
 .PHONY: limits
 limits: setup-build runtime ## memory with millions of addresses, and a function that fails for ever: 20 minutes
 	@deploy/dev/build run -p millpond-limits -- --millpond $(MILLPOND) $(LIMITS)

@@ -10,8 +10,8 @@ use crate::{Findings, Options};
 const MIB_MAX: f64 = 250.0;
 const READY_MS_MAX: u64 = 3_000;
 
-/// Messages on their way to keepers at a time: enough to keep all busy.
-const UNDER_WAY: u64 = 20_000;
+/// Messages on their way to keepers at a time: enough to keep all busy, and little beside what is kept.
+const UNDER_WAY: u64 = 4_000;
 
 /// What a number of addresses takes.
 struct Taken {

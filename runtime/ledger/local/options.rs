@@ -22,10 +22,10 @@ const MIB: usize = 1 << 20;
 
 /// Memory that RocksDB takes: cached blocks, filters and indexes, and, charged to the same cache, what is not flushed yet.
 /// Beside it stand only iterators in use and compaction buffers, a few MiB.
-pub const MEMORY_BYTES: usize = 96 * MIB;
+pub const MEMORY_BYTES: usize = 72 * MIB;
 
 /// The part of [`MEMORY_BYTES`] that may be waiting to be flushed.
-pub const UNFLUSHED_BYTES: usize = 48 * MIB;
+pub const UNFLUSHED_BYTES: usize = 36 * MIB;
 
 /// Size at which one family's buffer is flushed. Finding the place of a key in a buffer is half of what a write costs, and
 /// costs more the larger the buffer is; a smaller one than this makes compaction cost more than it saves.

@@ -309,6 +309,68 @@ async fn a_disk_that_fails_ends_the_process_and_loses_nothing() {
     runtime.terminate();
 }
 
+/// A disk on which nothing can be made: the start is refused with what the system said, and does no harm.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_on_a_full_disk_is_refused_and_does_no_harm() {
+    let Some(functions) = Functions::start_for_tests("tally") else { return };
+    let client = http::client();
+    let mut installation = Installation::new(&functions.module());
+    installation.power_by(Power::new());
+    let runtime = installation.start();
+    http::accepted(&client, &runtime, &event(0, 1)).await;
+    runtime.kill();
+    for fault in ["create enospc", "write enospc", "sync eio"] {
+        installation.fail(fault);
+        let refused = installation.refused("127.0.0.1:0");
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(3), "{fault}: {said}");
+        assert!(said.contains("error[MP5001]") || said.contains("error[MP5004]"), "{fault}: {said}");
+        installation.mend();
+        installation.lose_power(&mut Random(1));
+    }
+    let runtime = installation.start();
+    http::accepted(&client, &runtime, &event(0, 1)).await;
+    http::accepted(&client, &runtime, &event(0, 2)).await;
+    let records = http::read_at_least(&client, &runtime, "tallies", 2).await;
+    each_once_in_order(&records, 1, 2);
+    runtime.terminate();
+}
+
+/// MP5007: what was confirmed and is gone is missed; only a person's word is a way past, and what is gone is said.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ledger_that_lost_something_starts_with_a_persons_word_only() {
+    let Some(functions) = Functions::start_for_tests("tally") else { return };
+    let client = http::client();
+    let installation = Installation::new(&functions.module());
+    for number in 1..=5 {
+        let runtime = installation.start();
+        http::accepted(&client, &runtime, &event(0, number)).await;
+        http::read_at_least(&client, &runtime, "tallies", number as usize).await;
+        runtime.kill();
+    }
+    let files = std::fs::read_dir(installation.data().join("rocksdb")).expect("it is there");
+    let logs = files.map(|file| file.expect("it is there").path());
+    let log = logs.filter(|path| path.extension().is_some_and(|end| end == "log")).max().expect("there is a log");
+    std::fs::remove_file(log).expect("it is ours");
+    for _ in 0..2 {
+        let refused = installation.refused("127.0.0.1:0");
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(3), "{said}");
+        assert!(said.contains("error[MP5007]: ledger `") && said.contains("hint: bring the whole"), "{said}");
+        assert!(refused.stdout.is_empty(), "nothing was ready");
+    }
+    let runtime = installation.start_with(&["--accept-data-loss"]);
+    let log = runtime.log();
+    assert!(log.contains("data loss accepted") && log.contains("checkpoints_lost="), "{log}");
+    assert_eq!(http::read_all(&client, &runtime, "tallies").await.len(), 4, "the last one is gone");
+    runtime.kill();
+    let runtime = installation.start();
+    http::accepted(&client, &runtime, &event(0, 5)).await;
+    let records = http::read_at_least(&client, &runtime, "tallies", 5).await;
+    each_once_in_order(&records, 1, 5);
+    runtime.terminate();
+}
+
 /// A disk that is nearly full: no event is taken in (MP1016), no function is called, and both are said; what is there stays.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disk_that_is_nearly_full_stops_intake_and_calls() {

@@ -73,7 +73,7 @@ impl Installation {
         tokio::task::block_in_place(|| Runtime::start(self))
     }
 
-    /// Starts the runtime with arguments about its disk, and waits until it serves.
+    /// Starts the runtime with arguments about its disk or data, and waits until it serves.
     pub fn start_with(&self, arguments: &[&str]) -> Runtime {
         tokio::task::block_in_place(|| Runtime::spawn(self, self.command_with("127.0.0.1:0", arguments)))
     }

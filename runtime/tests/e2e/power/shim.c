@@ -36,7 +36,7 @@
 
 /* The path behind each descriptor of the watched folder; NULL for all others. */
 static char *paths[FDS];
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 static unsigned long long number, graves;
 static int journal = -1, skip_sync;
 static const char *folder, *grave_folder, *fault_file;
@@ -257,6 +257,13 @@ int close(int fd)
     REAL(int, "close", int);
     if (watched(fd)) forget(fd);
     return real(fd);
+}
+
+int fclose(FILE *file)
+{
+    REAL(int, "fclose", FILE *);
+    if (watched(fileno(file))) forget(fileno(file));
+    return real(file);
 }
 
 /* One write, noted before it is done; nothing comes between the two. */
