@@ -37,6 +37,8 @@ pub(crate) struct Cell {
     pub(crate) one_attempt: bool,
     /// When the request in flight was made, its retries included.
     pub(crate) began: Millis,
+    /// It stands in the line of its type.
+    pub(crate) in_line: bool,
     /// When it got in line last.
     pub(crate) in_line_since: Millis,
     /// Attempts of this request that failed.
@@ -89,6 +91,7 @@ impl Cell {
             recalled: false,
             one_attempt: false,
             began: 0,
+            in_line: false,
             in_line_since: 0,
             attempts: 0,
             listed: false,

@@ -13,6 +13,7 @@ use millpond_protocol::Address;
 
 use crate::cells::Slot;
 use crate::engine::Engine;
+use crate::phase::Phase;
 use crate::{EndpointConfig, FailurePolicy, Invocation, LaneId, Millis, Notice, Sequence};
 
 /// An invocation that did not run, with what is known of why.
@@ -115,8 +116,10 @@ impl Engine {
 
     /// What is left behind an invocation that was taken out gets its turn.
     pub(crate) fn go_on_behind(&mut self, slot: Slot) {
-        self.leave_line(slot);
         self.go_on(slot);
+        if self.cells[slot].phase == Phase::Idle {
+            self.probe_again(self.cells[slot].function);
+        }
     }
 
     pub(crate) fn endpoint_of(&self, slot: Slot) -> Option<&EndpointConfig> {

@@ -56,7 +56,8 @@ impl Failure {
     /// What the ledger kept of it.
     pub(crate) fn restored(record: FailureRecord) -> Failure {
         let FailureRecord { kind, code, error, attempts, since, parked, .. } = record;
-        Failure { kind, code, error, since, attempts, rejections: 0, parked: Some(parked) }
+        let rejections = u32::from(kind == FailureKind::Rejected);
+        Failure { kind, code, error, since, attempts, rejections, parked: Some(parked) }
     }
 }
 
@@ -77,10 +78,13 @@ impl Engine {
         let Some(slot) = self.end_call(call) else { return };
         debug_assert!(self.cells[slot].waits_for(call));
         let next_call = CallId(self.next_call);
-        let function = &mut self.functions[self.cells[slot].function];
+        let id = self.cells[slot].function;
+        let function = &mut self.functions[id];
         function.metrics.failures += 1;
         let again = self.cells[slot].failure.is_some();
-        function.window.failed(call, next_call, failure.kind, again, self.now);
+        if function.window.failed(call, next_call, failure.kind, again, self.now) {
+            self.release_type(id);
+        }
         let cell = &mut self.cells[slot];
         if failure.kind == FailureKind::Rejected && cell.batch > 1 {
             cell.one_by_one = cell.batch;
@@ -99,10 +103,17 @@ impl Engine {
         }
         cell.attempts += 1;
         self.fail(slot, failure.kind, failure.code, failure.error);
+        if let Some(of) = &mut self.cells[slot].failure {
+            of.attempts = of.attempts.saturating_add(1);
+            of.rejections = of.rejections.saturating_add(u32::from(failure.kind == FailureKind::Rejected));
+        }
         self.try_later(slot, failure.retry_after_ms.unwrap_or(0).min(RETRY_AFTER_MS_MAX));
+        if failure.kind == FailureKind::Rejected {
+            self.probe_again(id);
+        }
     }
 
-    /// Records a failure of an address.
+    /// Records why an address does not get on.
     pub(crate) fn fail(&mut self, slot: Slot, kind: FailureKind, code: &'static str, error: Arc<str>) {
         let now = self.now;
         let error = shortened(error);
@@ -118,8 +129,6 @@ impl Engine {
         failure.kind = kind;
         failure.code = Cow::Borrowed(code);
         failure.error = error;
-        failure.attempts = failure.attempts.saturating_add(1);
-        failure.rejections += u32::from(kind == FailureKind::Rejected);
     }
 
     /// Forgets the failure of an address. Gives it back if the address was parked with it.

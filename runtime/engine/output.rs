@@ -56,7 +56,7 @@ pub enum Answer {
     Stopping,
     /// A function type that the event names has as much waiting as it may. Nothing was taken in: try later.
     Full,
-    /// The address does not wait for its next attempt, or another invocation is first in line. Nothing was done.
+    /// Another invocation is first in line, or none. Nothing was done.
     NotFirst,
     /// The endpoint has no place for dead letters. Nothing was done.
     NoRoute,

@@ -8,7 +8,6 @@ use std::collections::{BTreeSet, VecDeque};
 
 use millpond_protocol::Address;
 
-use crate::Millis;
 use crate::cells::Slot;
 use crate::config::relaxed;
 use crate::engine::Engine;
@@ -17,6 +16,7 @@ use crate::functions::FunctionId;
 use crate::phase::Phase;
 use crate::recall::Pass;
 use crate::timers::{Timer, TimerKey};
+use crate::{FailureKind, Millis};
 
 /// Addresses of one function type in line, beyond which no more are brought back while it is in trouble.
 const TROUBLED_LINE: usize = 64;
@@ -147,12 +147,14 @@ impl Engine {
         for slot in cells {
             let cell = &mut self.cells[slot];
             cell.mailbox.settle(durable);
-            if cell.phase == Phase::Away && self.may_leave(slot) {
-                let function = self.cells[slot].function;
+            let (away, function) = (cell.phase == Phase::Away, cell.function);
+            if away {
+                // Also when it stays: the pass that would have found it may be over.
                 self.left_behind(function);
-                self.forget(slot);
-            } else {
-                self.recount(slot);
+            }
+            match away && self.may_leave(slot) {
+                true => self.forget(slot),
+                false => self.recount(slot),
             }
         }
         self.spill_over();
@@ -227,7 +229,7 @@ impl Engine {
             for slot in line.into_iter().rev() {
                 if self.waiting_bytes > enough && self.may_leave(slot) {
                     match &self.cells[slot].failure {
-                        Some(failure) if failure.parked.is_some() => {
+                        Some(failure) if failure.parked.is_some() && failure.kind == FailureKind::Rejected => {
                             self.falls_asleep(function, self.now.saturating_add(self.config.limits.parked_ms));
                         }
                         _ => self.left_behind(function),

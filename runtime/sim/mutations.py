@@ -46,7 +46,7 @@ MUTATIONS = [
     ("deletion-not-written", "seal.rs", ".filter(|state| state.dirty)", ".filter(|state| state.dirty && state.value.is_some())"),
     ("late-load-over-memory", "ingest.rs", "if cell.phase != Phase::Loading {", "if matches!(cell.phase, Phase::InFlight(_)) {"),
     ("not-listed-while-loading", "seal.rs", "if has_pending != cell.listed {",
-     "if has_pending != cell.listed && cell.phase != crate::cell::Phase::Loading {"),
+     "if has_pending != cell.listed && cell.phase != crate::phase::Phase::Loading {"),
     ("stays-listed", "seal.rs", "if has_pending != cell.listed {", "if has_pending && !cell.listed {"),
     ("timer-left-behind", "phase.rs", "                self.timers.remove(&timer);\n            }\n            // Whoever", "            }\n            // Whoever"),
     ("freed-before-durable", "lane.rs", ".min(lane.durable);", ".min(lane.next);"),
