@@ -7,6 +7,7 @@
 
 pub mod application;
 mod clock;
+mod disk;
 mod driver;
 mod notices;
 mod open_files;
@@ -24,7 +25,7 @@ use millpond_engine::Engine;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::admin::{Access, Admin, EndpointName, Token};
 use crate::cli::run::RunOptions;
@@ -161,6 +162,9 @@ impl NodeError {
 /// How long reads of the ledger that nobody waits for any more may hold up the end of the process.
 const SHUTDOWN: Duration = Duration::from_secs(5);
 
+/// How long `/readyz` says that the ledger failed, and why, until the process ends.
+const FAILED_SHOWN: Duration = Duration::from_secs(3);
+
 /// Runs a node until SIGTERM or SIGINT, then makes everything durable and returns.
 ///
 /// # Errors
@@ -186,7 +190,8 @@ async fn start(options: &RunOptions, files: usize) -> Result<(), NodeError> {
     let read_token = read_token(options.admin_read_token_file.as_deref())?;
     let stages = Stages::new(&options.module);
     let listeners = Listeners::bind(options)?;
-    let local = Arc::new(LocalLedger::open(&options.data_dir)?);
+    let open = if options.accept_data_loss { LocalLedger::open_accepting_data_loss } else { LocalLedger::open };
+    let local = Arc::new(open(&options.data_dir)?);
     let restored = local.restore()?;
     let lanes = stages.egresses.lanes().to_vec();
     let hash_seed = stages::random_u64().map_err(|source| NodeError::System { what: "random bytes", source })?;
@@ -212,6 +217,9 @@ async fn start(options: &RunOptions, files: usize) -> Result<(), NodeError> {
     let measures = Arc::<Measures>::default();
     let (storage, storage_threads) = storage::start(&ledger, &lanes, &messages, &measures);
     let driver = Driver::new(engine, inbox, messages.clone(), invoker.clone(), storage, Arc::clone(&node));
+    let floors = disk::Floors { intake: options.disk_free_intake, calls: options.disk_free_calls };
+    let disk = disk::watch(&options.data_dir, floors, Arc::clone(&node), messages.clone());
+    let disk = disk.map_err(|source| NodeError::System { what: "a thread", source })?;
     let (ended, end) = tokio::sync::oneshot::channel();
     let thread = std::thread::Builder::new().name("millpond-engine".to_owned()).spawn(move || {
         let _ = ended.send(driver.run());
@@ -250,7 +258,13 @@ async fn start(options: &RunOptions, files: usize) -> Result<(), NodeError> {
     };
     match &ending {
         Ok(Ending::Stopped) => {}
-        Ok(Ending::LedgerFailed(error)) => node.set_readiness(Readiness::Failed(error.to_string().into())),
+        Ok(Ending::LedgerFailed(error)) => {
+            let reason = node_error_line(error);
+            error!(code = error.code(), error = reason, "the ledger failed, nothing is taken in any more");
+            node.set_readiness(Readiness::Failed(reason.into()));
+            // Whoever watches the node learns why, before the process is gone.
+            tokio::time::sleep(FAILED_SHOWN).await;
+        }
         Err(_) => node.set_readiness(Readiness::Failed("the engine stopped by itself".into())),
     }
     over.send_replace(true);
@@ -259,6 +273,7 @@ async fn start(options: &RunOptions, files: usize) -> Result<(), NodeError> {
     for thread in storage_threads {
         let _ = thread.join();
     }
+    disk.end();
     match ending {
         Ok(Ending::Stopped) => {
             info!("stopped, everything is durable");
@@ -307,6 +322,14 @@ fn settle(
         ledger.keep_application(&application.text())?;
     }
     Ok(application.name)
+}
+
+/// A ledger's error with its cause, in one line.
+fn node_error_line(error: &LedgerError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause} ({})", error.code()),
+        None => format!("{error} ({})", error.code()),
+    }
 }
 
 fn read_token(path: Option<&std::path::Path>) -> Result<Option<Token>, NodeError> {

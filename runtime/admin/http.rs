@@ -216,6 +216,7 @@ impl Admin {
             ledger: Some(ledger),
             process,
         });
+        let text = text + &metrics::disk(&self.engine.room());
         Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
     }
 
@@ -363,6 +364,7 @@ fn ready(readiness: &Readiness) -> Response {
         Readiness::Ready => return "ready\n".into_response(),
         Readiness::Starting => "starting\n".to_owned(),
         Readiness::Stopping => "stopping\n".to_owned(),
+        Readiness::NoRoom(reason) => format!("no room: {reason}\n"),
         Readiness::Failed(reason) => format!("failed: {}\n", reason.lines().next().unwrap_or_default()),
     };
     (StatusCode::SERVICE_UNAVAILABLE, reason).into_response()

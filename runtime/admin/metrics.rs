@@ -11,6 +11,7 @@ use std::fmt::{Display, Write};
 use millpond_engine::{FunctionMetrics, LaneName, Metrics};
 use millpond_protocol::TypeName;
 
+use crate::handle::Room;
 use super::process::Process;
 use super::rates::{FunctionRates, Rates};
 use crate::invoker::{CallMetrics, LATENCY_BOUNDS_US, LatencyMetrics};
@@ -186,6 +187,18 @@ fn add(sum: &mut CallMetrics, call: &CallMetrics) {
     sum.latency.sum_us += sum_us;
     sum.connections_open += call.connections_open;
     sum.connections_idle += call.connections_idle;
+}
+
+/// Writes what is known of the disk that the ledger is on.
+pub fn disk(room: &Room) -> String {
+    let mut out = Text(String::new());
+    out.gauge("millpond_disk_bytes", "Size of the disk that the ledger is on.", room.bytes);
+    out.gauge("millpond_disk_free_bytes", "Bytes of it that may still be written.", room.free_bytes);
+    let short = "1 while no event is taken in, because the disk is nearly full.";
+    out.gauge("millpond_disk_intake_stopped", short, u8::from(room.short.is_some()));
+    let held = "1 while no function is called, because the disk is nearly full.";
+    out.gauge("millpond_disk_calls_stopped", held, u8::from(room.calls_held));
+    out.0
 }
 
 struct Text(String);

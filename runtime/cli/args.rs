@@ -75,6 +75,22 @@ pub struct RunArgs {
     #[arg(long, value_name = "DIR")]
     pub data_dir: PathBuf,
 
+    /// Go on with what is left of a damaged ledger; what is gone is given up for good
+    ///
+    /// Without damage it has no effect. Make a copy of the folder first: what is cut off does not come back.
+    #[arg(long)]
+    pub accept_data_loss: bool,
+
+    /// Free part of the data folder's disk below which no event is taken in; 0 turns this off
+    ///
+    /// What is there goes on. Intake begins again by itself when there is room.
+    #[arg(long, value_name = "PERCENT", default_value_t = 10, value_parser = clap::value_parser!(u8).range(..=100))]
+    pub disk_free_intake: u8,
+
+    /// Free part of the data folder's disk below which no function is called either; 0 turns this off
+    #[arg(long, value_name = "PERCENT", default_value_t = 3, value_parser = clap::value_parser!(u8).range(..=100))]
+    pub disk_free_calls: u8,
+
     /// Address of the admin API, metrics and health checks
     #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8099))]
     pub admin: SocketAddr,

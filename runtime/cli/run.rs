@@ -22,6 +22,12 @@ pub struct RunOptions {
     pub module: Module,
     /// Folder of the ledger; may not exist yet.
     pub data_dir: PathBuf,
+    /// Whether a damaged ledger is opened with what is left of it.
+    pub accept_data_loss: bool,
+    /// Percent of the disk that must be free for events to be taken in.
+    pub disk_free_intake: u8,
+    /// Percent of the disk that must be free for functions to be called.
+    pub disk_free_calls: u8,
     /// Where the admin API, metrics and health checks listen.
     pub admin: SocketAddr,
     /// IP address of the listeners that the module declares; their ports are in the module.
@@ -114,6 +120,9 @@ fn prepare(args: RunArgs, console: &mut Console<'_>) -> Result<RunOptions, Vec<D
         Some(module) if problems.is_empty() => Ok(RunOptions {
             module,
             data_dir: args.data_dir,
+            accept_data_loss: args.accept_data_loss,
+            disk_free_intake: args.disk_free_intake,
+            disk_free_calls: args.disk_free_calls,
             admin: args.admin,
             listen: args.listen,
             admin_token_file: args.admin_token_file,

@@ -83,7 +83,7 @@ pub struct Limits {
     /// Bytes of invocations in memory, and of events whose key is being looked up, at which ingresses pause. Default
     /// 256 MiB.
     pub pending_bytes: usize,
-    /// Bytes of idle addresses kept in memory. Default 128 MiB.
+    /// Bytes of idle addresses kept in memory. Default 64 MiB.
     pub cache_bytes: usize,
     /// Bytes of changes at which a checkpoint is sealed though nothing waits for it. Default 8 MiB.
     pub checkpoint_bytes: usize,
@@ -163,7 +163,7 @@ impl Default for Limits {
         Limits {
             calls_in_flight: 32_768,
             pending_bytes: 256 * MIB,
-            cache_bytes: 128 * MIB,
+            cache_bytes: 64 * MIB,
             checkpoint_bytes: 8 * MIB,
             checkpoint_age_ms: 1_000,
             batch_bytes: 16 * MIB,

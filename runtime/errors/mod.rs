@@ -153,6 +153,7 @@ codes! {
     MP1013 "too many connections or bodies at one time", "ingress/tests.rs";
     MP1014 "body did not arrive", "ingress/tests.rs";
     MP1015 "function type is full", "ingress/tests.rs";
+    MP1016 "the disk is nearly full", "tests/e2e";
     // 2: router.
     MP2003 "no endpoint serves a target", "tests/modules/snapshots";
     // 3: engine.
@@ -201,9 +202,10 @@ codes! {
     MP5001 "ledger directory cannot be used", "ledger/tests/directory.rs";
     MP5002 "ledger is open in another process", "ledger/tests/directory.rs";
     MP5003 "ledger was written by a newer version", "ledger/tests/directory.rs";
-    MP5004 "ledger storage failed", "ledger/tests/directory.rs";
-    MP5005 "a ledger record cannot be read", "ledger/tests/directory.rs";
+    MP5004 "ledger storage failed", "tests/e2e";
+    MP5005 "a ledger record cannot be read", "ledger/tests/damage.rs";
     MP5006 "a checkpoint does not fit the ledger", "ledger/tests/conformance.rs";
+    MP5007 "ledger ends before what was confirmed", "ledger/tests/damage.rs";
     // 6: egress.
     MP6001 "no such egress", "egress/route.rs";
     MP6002 "egress cannot take the record", "egress/route.rs";

@@ -150,6 +150,24 @@ pub enum LedgerError {
         #[source]
         source: rocksdb::Error,
     },
+    /// A file of the ledger is not as it was left.
+    #[error("ledger file `{}` is damaged: {what}", file.display())]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The ledger ends before what was confirmed.
+    #[error("ledger `{}` ends at checkpoint {found}, though {confirmed} was confirmed", path.display())]
+    Lost {
+        /// The directory.
+        path: PathBuf,
+        /// The last checkpoint that is there.
+        found: u64,
+        /// The last one that somebody was told of.
+        confirmed: u64,
+    },
     /// A stored record cannot be read.
     #[error("a ledger record cannot be read: {0}")]
     Corrupt(String),
@@ -167,9 +185,15 @@ impl LedgerError {
             LedgerError::NewerFormat { .. } => "MP5003",
             LedgerError::Storage { source, .. } if source.kind() == rocksdb::ErrorKind::Corruption => "MP5005",
             LedgerError::Storage { .. } => "MP5004",
-            LedgerError::Corrupt(_) => "MP5005",
+            LedgerError::Corrupt(_) | LedgerError::Damaged { .. } => "MP5005",
+            LedgerError::Lost { .. } => "MP5007",
             LedgerError::Refused(_) => "MP5006",
         }
+    }
+
+    /// True when something that was confirmed is gone or cannot be read.
+    pub fn is_loss(&self) -> bool {
+        ["MP5005", "MP5007"].contains(&self.code())
     }
 
     /// What to do about it, where that can be said in a line.
@@ -183,6 +207,9 @@ impl LedgerError {
             }
             LedgerError::Directory { .. } => {
                 Some("name a folder that this user may write, empty or made by Millpond, with `--data-dir`")
+            }
+            _ if self.is_loss() => {
+                Some("bring the whole directory back from a backup; `--accept-data-loss` goes on without what is lost")
             }
             LedgerError::Storage { .. } => {
                 Some("see whether the disk is full or failing; nothing that was not durable was confirmed")

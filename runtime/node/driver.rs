@@ -4,7 +4,7 @@
 //! answers to the edges. It owns the engine and the list of those who wait for an answer. It reads the clock, the engine
 //! does not.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
@@ -30,6 +30,8 @@ pub(super) enum Message {
     Input(Box<Input>),
     /// The ledger cannot go on.
     LedgerFailed(LedgerError),
+    /// The disk is too full for what functions answer, or has room again.
+    HoldCalls(bool),
     /// Make everything durable and end.
     Stop,
 }
@@ -57,6 +59,8 @@ pub(super) struct Driver {
     notices: Notices,
     /// When the log says again what still fails.
     remind_at: Millis,
+    /// Calls that wait for room on the disk, while that is so. The engine has them in flight.
+    held: Option<VecDeque<Box<Call>>>,
     stopped: bool,
 }
 
@@ -83,6 +87,7 @@ impl Driver {
             waiting: HashMap::new(),
             notices: Notices::default(),
             remind_at: 0,
+            held: None,
             stopped: false,
         }
     }
@@ -94,6 +99,7 @@ impl Driver {
             match self.next() {
                 Some(Message::Request(request)) => self.request(request),
                 Some(Message::Input(input)) => self.tell(*input),
+                Some(Message::HoldCalls(hold)) => self.hold_calls(hold),
                 Some(Message::Stop) => self.tell(Input::Stop),
                 Some(Message::LedgerFailed(error)) => return Ending::LedgerFailed(error),
                 None => self.tell(Input::Tick),
@@ -158,7 +164,10 @@ impl Driver {
         while let Some(output) = self.engine.poll() {
             match output {
                 Output::Load(load) => self.storage.load(load),
-                Output::Call(call) => self.call(call),
+                Output::Call(call) => match &mut self.held {
+                    Some(held) => held.push_back(call),
+                    None => self.call(call),
+                },
                 Output::Checkpoint(checkpoint) => self.storage.commit(checkpoint),
                 Output::Answer { receipt, answer } => {
                     if let Some(reply) = self.waiting.remove(&receipt) {
@@ -171,6 +180,17 @@ impl Driver {
                 Output::Resume => self.node.set_paused(false),
                 Output::Notice(notice) => self.notices.say(&notice),
                 Output::Stopped => self.stopped = true,
+            }
+        }
+    }
+
+    fn hold_calls(&mut self, hold: bool) {
+        match hold {
+            true => _ = self.held.get_or_insert_default(),
+            false => {
+                for call in self.held.take().into_iter().flatten() {
+                    self.call(call);
+                }
             }
         }
     }

@@ -1,13 +1,18 @@
 //! The local ledger: one RocksDB, one synced write batch a checkpoint.
 //!
 //! What comes in: checkpoints from one thread, loads from any. What goes out: what was loaded. The data directory belongs to
-//! it while it lives (`directory.rs`). A commit makes a batch (`batch.rs`), writes and syncs it, and only then counts it as
-//! the last one; loads see whole checkpoints (`read.rs`) and never wait for a commit. `options.rs` says how RocksDB is set
-//! up and what memory it takes.
+//! it while it lives (`directory.rs`). A commit makes a batch (`batch.rs`), writes and syncs it, marks it as confirmed
+//! (`confirmed.rs`), and only then counts it as the last one; loads see whole checkpoints (`read.rs`) and never wait for a
+//! commit. A start (`open.rs`) holds the log (`log.rs`) and the files against what was confirmed, and goes on only when
+//! nothing is missing; `loss.rs` is the one way past that. `options.rs` says how RocksDB is set up and what memory it takes.
 
 mod batch;
+mod confirmed;
 mod directory;
+mod log;
+mod loss;
 mod measure;
+mod open;
 mod options;
 mod read;
 
@@ -27,10 +32,10 @@ use millpond_protocol::TypeName;
 use rocksdb::{DB, WriteBatch, WriteOptions};
 
 use self::batch::{Batcher, Committed, move_lanes};
+use self::confirmed::{Confirmed, Mark};
 use self::directory::Directory;
 use self::read::{View, families};
-use super::keys::{self, KeyBuffer};
-use super::records::{ChainRecord, corrupt};
+use super::keys::KeyBuffer;
 use super::{Ledger, LedgerError, LedgerMeasures};
 
 pub use self::directory::FORMAT;
@@ -51,9 +56,9 @@ pub struct LocalLedger {
 }
 
 /// What commits need.
-#[derive(Default)]
 struct Writer {
     committed: Committed,
+    confirmed: Confirmed,
     batcher: Batcher,
     freed: KeyBuffer,
 }
@@ -62,18 +67,21 @@ impl LocalLedger {
     /// Opens the ledger in a data directory, and makes both when there is none.
     ///
     /// # Errors
-    /// [`LedgerError`] when another process has it open, its format is newer, or it cannot be read.
+    /// [`LedgerError`] when another process has it open, its format is newer, it cannot be read, or anything that was
+    /// confirmed is missing from it.
     pub fn open(data_dir: &Path) -> Result<LocalLedger, LedgerError> {
+        open::open(Directory::open(data_dir)?)
+    }
+
+    /// Opens a ledger of which a part is damaged or missing, with what is left of it. What was given up is in the log. A
+    /// ledger that is whole is opened as it is.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when it cannot be opened for another reason, or nothing can be made of what is left.
+    pub fn open_accepting_data_loss(data_dir: &Path) -> Result<LocalLedger, LedgerError> {
         let mut directory = Directory::open(data_dir)?;
-        let db = options::open(&directory.data(), !directory.is_complete()).map_err(storage("opening the ledger"))?;
-        let committed = committed(&View::of(&db))?;
-        if !directory.is_complete() && committed.checkpoint > 0 {
-            let source = std::io::Error::other("its file `FORMAT` is missing, though it holds data");
-            return Err(LedgerError::Directory { path: data_dir.to_owned(), source });
-        }
-        directory.complete()?;
-        let writer = Mutex::new(Writer { committed, ..Writer::default() });
-        Ok(LocalLedger { writer, committed_bytes: AtomicU64::new(0), db, directory })
+        loss::accept(&mut directory)?;
+        open::open(directory)
     }
 
     /// What is kept of the application; `None` before its first start.
@@ -188,6 +196,7 @@ impl Writer {
         self.committed.chain = self.committed.next_chain(found, checksum);
         self.committed.content = checksum;
         self.committed.checkpoint = found;
+        self.confirmed.mark(Mark { checkpoint: found, chain: self.committed.chain });
         move_lanes(&mut self.committed.lanes, &moved);
         Ok(bytes)
     }
@@ -209,25 +218,6 @@ impl Writer {
         }
         Ok(())
     }
-}
-
-fn committed(view: &View<'_>) -> Result<Committed, LedgerError> {
-    let restored = view.restore()?;
-    let Some(chain) = view.chain()? else {
-        return match restored.meta.checkpoint {
-            0 => Ok(Committed::default()),
-            _ => Err(corrupt(keys::CHAIN, "it is missing")),
-        };
-    };
-    if chain.checkpoint != restored.meta.checkpoint {
-        return Err(corrupt(keys::CHAIN, "it is of another checkpoint than the variables of the engine"));
-    }
-    let ChainRecord { checkpoint, content, chain, .. } = chain;
-    let checksum = |bytes: Vec<u8>| {
-        let bytes = bytes.try_into().map_err(|_| corrupt(keys::CHAIN, "a checksum is not 16 bytes"));
-        bytes.map(u128::from_be_bytes)
-    };
-    Ok(Committed { checkpoint, content: checksum(content)?, chain: checksum(chain)?, lanes: restored.lanes })
 }
 
 /// Puts what was being attempted to an error of the storage engine.
