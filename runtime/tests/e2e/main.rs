@@ -13,6 +13,7 @@ mod greeter;
 mod http;
 mod lifecycle;
 mod oracle;
+mod reach;
 mod reminder;
 mod replay;
 mod runtime;
