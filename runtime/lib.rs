@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod cli;
 pub mod config;
+mod credentials;
 pub mod edge;
 pub mod egress;
 pub mod errors;

@@ -11,9 +11,9 @@ use std::fmt::{Display, Write};
 use millpond_engine::{FunctionMetrics, LaneName, Metrics};
 use millpond_protocol::TypeName;
 
-use crate::handle::Room;
 use super::process::Process;
 use super::rates::{FunctionRates, Rates};
+use crate::handle::Room;
 use crate::invoker::{CallMetrics, LATENCY_BOUNDS_US, LatencyMetrics};
 use crate::ledger::LedgerMeasures;
 use crate::measures::{Distribution, Measures};

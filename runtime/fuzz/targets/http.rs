@@ -16,7 +16,7 @@ use millpond::egress::query::Query;
 use millpond::ingress::idempotency;
 use millpond::invoker::coding::{Coding, Unpack};
 use millpond::invoker::retry_after::{self, RETRY_AFTER_MS_MAX};
-use millpond::invoker::template::Template;
+use millpond::invoker::template::{Server, Template};
 use millpond::invoker::verdict::one_line;
 use millpond::router;
 use millpond_engine::{FunctionMetrics, LaneName, Metrics};
@@ -165,11 +165,16 @@ pub fn url_template(bytes: &[u8]) {
         assert!(!shown.contains('?') && !host.contains('@'), "{shown}");
     }
     let Ok(found) = template.destination(&name) else { return };
-    let hosted = text.split("://").nth(1).unwrap_or_default().split(['/', '?']).next().unwrap_or_default();
+    let hosted = match &ordinary.server {
+        Server::Tcp { .. } => text.split("://").nth(1).unwrap_or_default().split(['/', '?']).next().unwrap_or_default(),
+        // The name may stand in the path of the socket.
+        Server::Unix(_) => text.split(".sock").next().unwrap_or_default(),
+    };
     if !hosted.contains("{function.name}") {
-        assert_eq!((&found.server, &found.host), (&ordinary.server, &ordinary.host), "{name:?}");
+        assert_eq!(found.server, ordinary.server, "{name:?}");
+        assert_eq!(found.url.authority(), ordinary.url.authority(), "{name:?}");
     }
-    assert_eq!(found.server.port_u16(), ordinary.server.port_u16());
+    assert_eq!(place(&found.server), place(&ordinary.server));
     let shape = |uri: &Uri| {
         let query = uri.query().map(|query| query.matches(['&', '=', ';', '+']).count());
         (uri.path().matches('/').count(), query)
@@ -180,6 +185,14 @@ pub fn url_template(bytes: &[u8]) {
             || ordinary.target.path().split('/').any(|segment| matches!(segment, "." | "..")),
         "{name:?} in {text:?}"
     );
+}
+
+/// What no name may change of a server: its port, how deep in the folders its socket is.
+fn place(server: &Server) -> (Option<u16>, usize) {
+    match server {
+        Server::Tcp { address, tls } => (address.port_u16(), usize::from(tls.is_some())),
+        Server::Unix(path) => (None, path.components().count()),
+    }
 }
 
 /// The admin API: what a request names, who may ask, and how values are shown.

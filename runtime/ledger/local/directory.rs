@@ -112,7 +112,7 @@ impl Directory {
     /// # Errors
     /// [`LedgerError::Directory`] when it cannot be written.
     pub fn write(&self, name: &str, text: &str) -> Result<(), LedgerError> {
-        write_file(&self.path, name, text).map_err(|error| self.unusable(error))
+        write_file(&self.path, name, text.as_bytes()).map_err(|error| self.unusable(error))
     }
 
     fn unusable(&self, source: io::Error) -> LedgerError {

@@ -16,6 +16,7 @@ mod lifecycle;
 mod operations;
 mod oracle;
 mod power;
+mod reach;
 mod reminder;
 mod replay;
 mod runtime;
