@@ -145,10 +145,10 @@ mod tests {
             vec![view("b", Some(0), false), view("c\u{1b}[2J\n", Some(1), true), view("d", None, false)];
         let table = run(&["functions"], &admin).await;
         let expected = "\
-            FUNCTION         STATE        PENDING    CALLS   WINDOW   PARKED   FAILED\n\
-            a/b              ok                12        0        1        0        0\n\
+            FUNCTION        STATE        PENDING    CALLS   WINDOW   PARKED   FAILED\n\
+            a/b             ok                12        0        1        0        0\n\
             a/c\\u{1b}[2J\\n  in trouble        12        0        1        0        0\n\
-            a/d              no endpoint       12        0        1        0        0\n";
+            a/d             no endpoint       12        0        1        0        0\n";
         assert_eq!((table.exit, table.out.as_str()), (0, expected));
         node.world().functions = (0..2_500).map(|number| view(&number.to_string(), None, false)).collect();
         let all = run(&["functions", "--json"], &admin).await.out;

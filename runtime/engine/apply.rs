@@ -40,7 +40,7 @@ impl Engine {
         let targets = effects.messages.iter().chain(delayed).map(|message| &message.target.function);
         let new: BTreeSet<&TypeName> = targets.filter(|function| self.functions.find(function).is_none()).collect();
         let limit = self.config.limits.function_types;
-        match self.functions.len() + new.len() > limit && !new.is_empty() {
+        match self.functions.named_by_messages() + new.len() > limit && !new.is_empty() {
             true => Err(Rejection::new(
                 "MP3015",
                 format!("the answer names {} function types more; {limit} are known, which is the limit", new.len()),

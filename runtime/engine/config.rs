@@ -128,7 +128,7 @@ pub struct Limits {
     /// Bytes of invocations that one function type may have waiting before no event for it is taken in. Messages between
     /// functions are. Default 8 GiB.
     pub backlog_bytes: u64,
-    /// Function types that events and answers may name. Default 10000.
+    /// Function types that events and answers may name, beside those of the module. Default 10000.
     pub function_types: usize,
     /// Function types with metrics of their own, those that were met first; the others are added up. Default 1000.
     pub measured_types: usize,

@@ -19,7 +19,7 @@ use crate::sweep::Sweep;
 use crate::timers::{Timer, TimerKey};
 use crate::tokens::Tokens;
 use crate::{
-    AddressView, Answer, CallId, EndpointConfig, EngineConfig, Expiration, FunctionPattern, FunctionView, Input, Load,
+    AddressView, Answer, CallId, EndpointConfig, EngineConfig, Expiration, FunctionView, Input, Load,
     Loaded, Metrics, Millis, Notice, Operation, Output, Receipt, Restored, Sequence,
 };
 
@@ -122,12 +122,7 @@ impl Engine {
             outputs: VecDeque::new(),
             config,
         };
-        // Those that the module names are known from the start, so that they are seen before anything happens to them.
-        for endpoint in &engine.config.endpoints {
-            if let FunctionPattern::Exact(function) = &endpoint.functions {
-                engine.functions.enter(function, &engine.config.endpoints);
-            }
-        }
+        engine.functions.name(&engine.config.endpoints);
         for (function, backlog) in &restored.backlogs {
             engine.functions.restore(function, *backlog, &engine.config.endpoints);
         }

@@ -20,11 +20,28 @@ pub(crate) struct Functions {
     index: HashMap<TypeName, FunctionId, FixedState>,
     /// Those whose backlog changed since the last seal.
     dirty: Vec<FunctionId>,
+    /// Those that the module names: the first ones.
+    named: usize,
 }
 
 impl Functions {
     pub(crate) fn new(hash: FixedState) -> Functions {
-        Functions { list: Vec::new(), index: HashMap::with_hasher(hash), dirty: Vec::new() }
+        Functions { list: Vec::new(), index: HashMap::with_hasher(hash), dirty: Vec::new(), named: 0 }
+    }
+
+    /// Those that the module names are known from the start, so that they are seen before anything happens to them.
+    pub(crate) fn name(&mut self, endpoints: &[EndpointConfig]) {
+        for endpoint in endpoints {
+            if let FunctionPattern::Exact(function) = &endpoint.functions {
+                self.enter(function, endpoints);
+            }
+        }
+        self.named = self.list.len();
+    }
+
+    /// Function types that only messages named: their number has a limit.
+    pub(crate) fn named_by_messages(&self) -> usize {
+        self.list.len() - self.named
     }
 
     /// The function type, entered at its first mention.

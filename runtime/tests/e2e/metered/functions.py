@@ -2,10 +2,10 @@
 
 In:    `example/metered`, message `example.types/Order` (JSON), every field optional:
        `{"send": 2, "records": 1, "later_ms": [10], "hold": true, "fail_once": true}`.
-Out:   so many messages to `example/sink` (ids `0`, `1`, ...), records on topic `out`, and delayed messages to `example/sink`,
-       id `later`, or to itself, when the delay is over a minute. `hold` waits for `POST /open`; `fail_once` raises the first
-       time that it is seen.
-State: `orders` of each id, which lives an hour after it was written.
+Out:   so many messages to `example/sink` (ids `0`, `1`, ...), records on topic `out`, and delayed messages to
+       `example/keeper`, id `later`, or to itself, when the delay is over a minute. `hold` waits for `POST /open`; `fail_once`
+       raises the first time that it is seen.
+State: the keeper's `orders` of each id, which live an hour after they were written.
 """
 
 import argparse
@@ -48,15 +48,20 @@ async def metered(context, message):
         context.send_egress(egress_message_builder("io.statefun.playground/egress", value=value, value_type=EGRESS_RECORD))
     for delay in order.get("later_ms", []):
         own = delay > 60_000
-        target, target_id = ("example/metered", context.address.id) if own else ("example/sink", "later")
+        target, target_id = ("example/metered", context.address.id) if own else ("example/keeper", "later")
         later = message_builder(target, target_id, value={}, value_type=ORDER) if own else message_builder(
             target, target_id, str_value="later")
         context.send_after(datetime.timedelta(milliseconds=delay), later, cancellation_token="never" if own else "")
 
 
-@functions.bind(
-    "example/sink", specs=[ValueSpec("orders", IntType, expire_after_write=datetime.timedelta(hours=1))])
+@functions.bind("example/sink")
 def sink(context, message):
+    """Has no state and does nothing."""
+
+
+@functions.bind(
+    "example/keeper", specs=[ValueSpec("orders", IntType, expire_after_write=datetime.timedelta(hours=1))])
+def keeper(context, message):
     """Counts what it got."""
     context.storage.orders = (context.storage.orders or 0) + 1
 
