@@ -18,8 +18,16 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16 | sed 's/^/  /'
 
 .PHONY: demo
-demo: setup runtime ## the greeter through a kill -9 and a restart, in a minute
+demo: setup runtime ## card fraud, caught while it happens, through a kill -9, in a minute
+	@$(TARGET)/debug/fraud-demo
+
+.PHONY: demo-python
+demo-python: setup runtime ## two Python functions through a kill -9, step by step
 	@$(MILLPOND_PYTHON) functions-examples/python/greeter/demo.py $(MILLPOND)
+
+.PHONY: notifications
+notifications: setup-build runtime ## 10,000 notifications through two kills: make notifications [COUNT=10000]
+	@MILLPOND_NOTIFICATIONS=$(or $(COUNT),10000) deploy/dev/build test --workspace --test exactly_once -- --nocapture
 
 .PHONY: test
 test: setup ## formatting, lints and every test; what CI runs
@@ -84,6 +92,7 @@ setup: ## only the set-up that the others do first
 	@deploy/dev/setup
 setup-build:
 	@deploy/dev/setup build
-# Built as part of the tests, not with `cargo build`: the same features, so that no dependency is compiled twice.
+# The runtime and the fraud example. Built as part of the tests, not with `cargo build`: the same features, so that no
+# dependency is compiled twice.
 runtime:
-	@deploy/dev/build test --workspace --test e2e --no-run
+	@deploy/dev/build test --workspace --test e2e --test golden --no-run

@@ -19,8 +19,8 @@ use crate::sweep::Sweep;
 use crate::timers::{Timer, TimerKey};
 use crate::tokens::Tokens;
 use crate::{
-    AddressView, Answer, CallId, EndpointConfig, EngineConfig, Expiration, FunctionView, Input, Load,
-    Loaded, Metrics, Millis, Notice, Operation, Output, Receipt, Restored, Sequence,
+    AddressView, Answer, CallId, EndpointConfig, EngineConfig, Expiration, FunctionView, Input, Load, Loaded, Metrics,
+    Millis, Notice, Operation, Output, Receipt, Restored, Sequence,
 };
 
 /// The state machine. Its contract is the head of this crate.
