@@ -42,6 +42,20 @@ replay: setup ## a file of bank transactions through three kills: make replay CS
 	  echo 'hint: make replay CSV=FILE, with columns transaction_id, account_id, type, amount (functions-examples/python/balance)' >&2; exit 2; }
 	@MILLPOND_REPLAY_CSV="$(abspath $(CSV))" deploy/dev/build test --workspace --test e2e replay -- --nocapture
 
+.PHONY: kill
+kill: setup ## 50,000 events through 20 kills, and through 200 losses of power: make kill [SEED=1]
+	@MILLPOND_KILL_EVENTS=50000 MILLPOND_KILL_KEYS=1000 MILLPOND_KILL_RUNTIME=20 MILLPOND_KILL_FUNCTIONS=5 \
+	  MILLPOND_KILL_POWER=200 $(if $(SEED),MILLPOND_KILL_SEED=$(SEED)) \
+	  deploy/dev/build test --workspace --test e2e kills:: -- --nocapture --test-threads 1
+
+.PHONY: bench-ledger
+bench-ledger: setup-build ## what an invocation costs the ledger: CPU of a commit; BENCH_DIR=FOLDER says on which disk
+	@CARGO_PROFILE_DEV_OPT_LEVEL=3 deploy/dev/build bench --profile dev -p millpond-bench-ledger
+
+.PHONY: limits
+limits: setup-build runtime ## memory with millions of addresses, and a function that fails for ever: 20 minutes
+	@deploy/dev/build run -p millpond-limits -- --millpond $(MILLPOND) $(LIMITS)
+
 .PHONY: check-modules
 check-modules: setup-build runtime ## `millpond check` over a folder of module files: make check-modules DIR=FOLDER
 	@test -d "$(DIR)" || { echo 'error: no folder `$(DIR)`' >&2; echo 'hint: make check-modules DIR=FOLDER' >&2; exit 2; }

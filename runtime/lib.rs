@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod cli;
 pub mod config;
+mod credentials;
 pub mod edge;
 pub mod egress;
 pub mod errors;
@@ -10,5 +11,6 @@ pub mod handle;
 pub mod ingress;
 pub mod invoker;
 pub mod ledger;
+pub mod measures;
 pub mod node;
 pub mod router;

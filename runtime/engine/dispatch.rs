@@ -106,6 +106,7 @@ impl Engine {
         let id = CallId(self.next_call);
         self.next_call += 1;
         function.window.sent(self.now);
+        function.metrics.running += cell.batch as u64;
         let call = Call {
             id,
             endpoint,

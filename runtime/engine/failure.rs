@@ -12,7 +12,7 @@ use crate::cells::Slot;
 use crate::engine::Engine;
 use crate::phase::Phase;
 use crate::timers::Timer;
-use crate::{CallId, FailureRecord, Millis, Notice};
+use crate::{CallId, DecidedBy, FailurePolicy, FailureRecord, Millis, Notice};
 
 /// Why an attempt brought no usable answer. The invoker classifies, the engine decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +83,13 @@ impl Engine {
         function.metrics.failures += 1;
         let again = self.cells[slot].failure.is_some();
         if function.window.failed(call, next_call, failure.kind, again, self.now) {
+            let notice = Notice::InTrouble {
+                function: function.name.clone(),
+                kind: failure.kind,
+                code: Cow::Borrowed(failure.code),
+                error: failure.error.clone(),
+            };
+            self.notice(notice);
             self.release_type(id);
         }
         let cell = &mut self.cells[slot];
@@ -172,6 +179,30 @@ impl Engine {
             };
             self.notice(notice);
         }
+    }
+
+    /// The address was answered: its failure is over.
+    pub(crate) fn recovered(&mut self, slot: Slot) {
+        let Some(failure) = self.end_failure(slot) else { return };
+        let cell = &self.cells[slot];
+        let (address, function) = (cell.address.clone(), cell.function);
+        self.notice(Notice::Recovered { address });
+        if failure.kind == FailureKind::Rejected {
+            self.wake_some(function);
+        }
+    }
+
+    /// The budget is used up and the last word was a rejection: what the policy does. False when it parks.
+    pub(crate) fn give_up(&mut self, slot: Slot) -> bool {
+        let Some(endpoint) = self.endpoint_of(slot) else { return false };
+        let (policy, route) = (endpoint.failure_policy, endpoint.dead_letters.clone());
+        match (policy, route) {
+            (FailurePolicy::Drop, _) => self.take_out(slot, None, DecidedBy::Policy),
+            (FailurePolicy::DeadLetter, Some(route)) => self.take_out(slot, Some(&route), DecidedBy::Policy),
+            (FailurePolicy::DeadLetter, None) | (FailurePolicy::Park, _) => return false,
+        }
+        self.go_on_behind(slot);
+        true
     }
 }
 

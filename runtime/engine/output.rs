@@ -131,6 +131,22 @@ pub enum Notice {
         /// Which one.
         address: Address,
     },
+    /// Nothing but failures came from a function type for some time: it is called once at a time now, with pauses.
+    InTrouble {
+        /// Which one.
+        function: TypeName,
+        /// The kind of the last failure.
+        kind: FailureKind,
+        /// Its code.
+        code: Cow<'static, str>,
+        /// What went wrong.
+        error: Arc<str>,
+    },
+    /// Such a function type answered.
+    OutOfTrouble {
+        /// Which one.
+        function: TypeName,
+    },
     /// Idempotency keys younger than their promised life were forgotten, because the store is full.
     KeysForgotten {
         /// At most so many.

@@ -125,4 +125,30 @@ impl Engine {
             self.unreachable[endpoint].insert(id);
         }
     }
+
+    /// The cell has nothing to wait for any more: it gets its turn, reads on, or has nothing to do.
+    pub(crate) fn go_on(&mut self, slot: Slot) {
+        let mailbox = &self.cells[slot].mailbox;
+        if mailbox.is_empty() {
+            self.enter(slot, Phase::Idle);
+        } else if mailbox.head().is_empty() {
+            self.enter(slot, Phase::Refilling);
+            self.read_on(slot);
+        } else {
+            self.ready(slot);
+        }
+    }
+
+    /// The cell has something to send: it gets its turn, or is parked when nobody serves its function type.
+    pub(crate) fn ready(&mut self, slot: Slot) {
+        let function = self.cells[slot].function;
+        match self.functions[function].endpoint {
+            Some(_) => self.make_runnable(slot),
+            None => {
+                let error = format!("no endpoint serves function type `{}`", self.cells[slot].address.function);
+                self.fail(slot, FailureKind::NoEndpoint, "MP3001", error.into());
+                self.park(slot, None);
+            }
+        }
+    }
 }

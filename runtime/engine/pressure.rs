@@ -24,12 +24,12 @@ impl Engine {
         }
         let limits = &self.config.limits;
         // As long as all together have less than one may have, nobody has to be asked.
-        if self.backlog_bytes < limits.backlog_bytes && self.functions.len() < limits.function_types {
+        if self.backlog_bytes < limits.backlog_bytes && self.functions.named_by_messages() < limits.function_types {
             return None;
         }
         let no_room = |target: &Address| match self.functions.find(&target.function) {
             Some(function) => self.functions[function].backlog.bytes >= limits.backlog_bytes,
-            None => self.functions.len() >= limits.function_types,
+            None => self.functions.named_by_messages() >= limits.function_types,
         };
         event.invocations.iter().any(|(target, _)| no_room(target)).then_some(Answer::Full)
     }

@@ -34,6 +34,11 @@ impl Functions {
         Some(Functions { python, example, child, url })
     }
 
+    /// Where they are called.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Nobody answers for these functions any more.
     pub fn stop(&mut self) {
         self.child.kill().expect("our own child can be killed");
@@ -97,7 +102,7 @@ fn serve(python: &Path, example: &Path, port: u16) -> Option<(Child, String)> {
 const SHIPPED_URL: &str = "http://127.0.0.1:8000/statefun";
 
 /// The Python that `make` names, or the one that it has installed in this checkout before.
-fn python(example: &str) -> Option<PathBuf> {
+pub fn python(example: &str) -> Option<PathBuf> {
     if let Some(python) = std::env::var_os("MILLPOND_PYTHON") {
         return Some(PathBuf::from(python));
     }
