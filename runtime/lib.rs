@@ -11,5 +11,6 @@ pub mod handle;
 pub mod ingress;
 pub mod invoker;
 pub mod ledger;
+pub mod measures;
 pub mod node;
 pub mod router;

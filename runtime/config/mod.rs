@@ -18,6 +18,7 @@ pub mod diagnostic;
 pub mod duration;
 mod endpoint;
 mod fields;
+pub mod flink_conf;
 mod headers;
 #[cfg(test)]
 mod hostile_tests;

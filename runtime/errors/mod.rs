@@ -140,6 +140,10 @@ codes! {
     MP0082 "declared twice", "tests/modules/snapshots";
     MP0083 "port used twice", "tests/modules/snapshots";
     MP0090 "not there yet", "tests/modules/snapshots";
+    // 010x Flink's configuration.
+    MP0100 "Flink configuration cannot be read", "config/flink_conf.rs";
+    MP0101 "Flink settings without effect", "config/flink_conf.rs";
+    MP0102 "Flink setting cannot be used", "config/flink_conf.rs";
     // 1: ingress.
     MP1001 "path names no address", "ingress/tests.rs";
     MP1002 "path cannot be decoded", "ingress/tests.rs";
@@ -155,6 +159,7 @@ codes! {
     MP1013 "too many connections or bodies at one time", "ingress/tests.rs";
     MP1014 "body did not arrive", "ingress/tests.rs";
     MP1015 "function type is full", "ingress/tests.rs";
+    MP1016 "the disk is nearly full", "tests/e2e";
     // 2: router.
     MP2003 "no endpoint serves a target", "tests/modules/snapshots";
     // 3: engine.
@@ -211,9 +216,10 @@ codes! {
     MP5001 "ledger directory cannot be used", "ledger/tests/directory.rs";
     MP5002 "ledger is open in another process", "ledger/tests/directory.rs";
     MP5003 "ledger was written by a newer version", "ledger/tests/directory.rs";
-    MP5004 "ledger storage failed", "ledger/tests/directory.rs";
-    MP5005 "a ledger record cannot be read", "ledger/tests/directory.rs";
+    MP5004 "ledger storage failed", "tests/e2e";
+    MP5005 "a ledger record cannot be read", "ledger/tests/damage.rs";
     MP5006 "a checkpoint does not fit the ledger", "ledger/tests/conformance.rs";
+    MP5007 "ledger ends before what was confirmed", "ledger/tests/damage.rs";
     // 6: egress.
     MP6001 "no such egress", "egress/route.rs";
     MP6002 "egress cannot take the record", "egress/route.rs";
@@ -244,8 +250,14 @@ codes! {
     MP7019 "no place for dead letters", "admin/tests.rs";
     MP7020 "message to take out is not named", "admin/tests.rs";
     MP7021 "function is being called, nothing is decided yet", "admin/tests.rs";
+    MP7022 "token is for looking only", "admin/tests.rs";
+    MP7023 "part of the function types cannot be read", "admin/tests.rs";
     MP7030 "address to listen on cannot be had", "tests/e2e";
     MP7031 "the system refused something", "-";
+    MP7032 "data directory belongs to another application", "tests/e2e";
+    MP7033 "name of the application cannot be used", "cli/run.rs";
+    MP7034 "components were removed that the ledger holds work for", "tests/e2e";
+    MP7035 "no module is named", "cli/run.rs";
 }
 
 #[cfg(test)]

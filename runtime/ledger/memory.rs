@@ -3,7 +3,9 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use millpond_engine::{Checkpoint, LaneName, Load, Loaded, MemoryLedger, Restored, StateSpec};
+use millpond_engine::{
+    Checkpoint, DelayedMessage, LaneName, Load, Loaded, MemoryLedger, Millis, Restored, Sequence, StateSpec,
+};
 use millpond_protocol::TypeName;
 
 use super::{Ledger, LedgerError};
@@ -47,5 +49,14 @@ impl Ledger for SharedMemoryLedger {
 
     fn specs(&self) -> Result<Vec<(TypeName, StateSpec)>, LedgerError> {
         Ok(self.ledger().specs())
+    }
+
+    fn delayed(
+        &self,
+        group: u16,
+        after: (Millis, Sequence),
+        limit: usize,
+    ) -> Result<Vec<(Millis, Sequence, DelayedMessage)>, LedgerError> {
+        Ok(self.ledger().delayed_of(group, after, limit))
     }
 }

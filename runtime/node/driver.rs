@@ -4,12 +4,12 @@
 //! answers to the edges. It owns the engine and the list of those who wait for an answer. It reads the clock, the engine
 //! does not.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
-use millpond_engine::{Answer, Call, Engine, Input, Output, Receipt};
+use millpond_engine::{Answer, Call, Engine, Input, Millis, Output, Receipt};
 use tokio::sync::oneshot;
 
 use super::clock::Clock;
@@ -19,6 +19,9 @@ use crate::handle::{NodeSide, Request};
 use crate::invoker::Invoker;
 use crate::ledger::LedgerError;
 
+/// Time between two reminders of what still fails.
+const REMIND_MS: Millis = 60_000;
+
 /// What other threads tell the engine thread.
 pub(super) enum Message {
     /// An edge asks for something.
@@ -27,6 +30,8 @@ pub(super) enum Message {
     Input(Box<Input>),
     /// The ledger cannot go on.
     LedgerFailed(LedgerError),
+    /// The disk is too full for what functions answer, or has room again.
+    HoldCalls(bool),
     /// Make everything durable and end.
     Stop,
 }
@@ -52,6 +57,10 @@ pub(super) struct Driver {
     next_receipt: u64,
     waiting: HashMap<Receipt, oneshot::Sender<Answer>>,
     notices: Notices,
+    /// When the log says again what still fails.
+    remind_at: Millis,
+    /// Calls that wait for room on the disk, while that is so. The engine has them in flight.
+    held: Option<VecDeque<Box<Call>>>,
     stopped: bool,
 }
 
@@ -77,6 +86,8 @@ impl Driver {
             next_receipt: 0,
             waiting: HashMap::new(),
             notices: Notices::default(),
+            remind_at: 0,
+            held: None,
             stopped: false,
         }
     }
@@ -88,6 +99,7 @@ impl Driver {
             match self.next() {
                 Some(Message::Request(request)) => self.request(request),
                 Some(Message::Input(input)) => self.tell(*input),
+                Some(Message::HoldCalls(hold)) => self.hold_calls(hold),
                 Some(Message::Stop) => self.tell(Input::Stop),
                 Some(Message::LedgerFailed(error)) => return Ending::LedgerFailed(error),
                 None => self.tell(Input::Tick),
@@ -99,6 +111,10 @@ impl Driver {
     /// The next message, or `None` when the engine wanted to be woken before there is one.
     fn next(&mut self) -> Option<Message> {
         let now = self.clock.now();
+        if now >= self.remind_at {
+            self.notices.remind(&self.engine.metrics());
+            self.remind_at = now.saturating_add(REMIND_MS);
+        }
         let wait = match self.engine.wake_at() {
             // The clock is read again now and then, because it may be set forward while we sleep.
             Some(due) => Duration::from_millis(due.saturating_sub(now)).min(Duration::from_secs(1)),
@@ -123,6 +139,7 @@ impl Driver {
             }
             // Whoever asked may have gone away.
             Request::Inspect { address, reply } => drop(reply.send(self.engine.view(&address))),
+            Request::Functions { from, most, reply } => drop(reply.send(self.engine.functions(from, most))),
             Request::Metrics { reply } => drop(reply.send(self.engine.metrics())),
             Request::Operate { address, operation, reply } => {
                 let receipt = self.receipt(reply);
@@ -147,7 +164,10 @@ impl Driver {
         while let Some(output) = self.engine.poll() {
             match output {
                 Output::Load(load) => self.storage.load(load),
-                Output::Call(call) => self.call(call),
+                Output::Call(call) => match &mut self.held {
+                    Some(held) => held.push_back(call),
+                    None => self.call(call),
+                },
                 Output::Checkpoint(checkpoint) => self.storage.commit(checkpoint),
                 Output::Answer { receipt, answer } => {
                     if let Some(reply) = self.waiting.remove(&receipt) {
@@ -160,6 +180,17 @@ impl Driver {
                 Output::Resume => self.node.set_paused(false),
                 Output::Notice(notice) => self.notices.say(&notice),
                 Output::Stopped => self.stopped = true,
+            }
+        }
+    }
+
+    fn hold_calls(&mut self, hold: bool) {
+        match hold {
+            true => _ = self.held.get_or_insert_default(),
+            false => {
+                for call in self.held.take().into_iter().flatten() {
+                    self.call(call);
+                }
             }
         }
     }

@@ -7,6 +7,7 @@ use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, ORIGIN, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use millpond::admin::metrics::Scrape;
 use millpond::admin::{self, Access, Resource};
 use millpond::edge;
 use millpond::egress::EgressLimits;
@@ -208,7 +209,7 @@ pub fn admin_request(bytes: &[u8]) {
                     let again: Uri = format!("/v1/addresses/{namespace}/{name}?id={id}").parse().expect("a target");
                     assert!(matches!(admin::resource(&Method::GET, &again), Ok(Resource::Address(_))), "{again}");
                 }
-                Ok(Resource::Ready | Resource::Metrics) => {}
+                Ok(Resource::Health | Resource::Ready | Resource::Metrics | Resource::Functions) => {}
                 Err(problem) => assert!(problem.error.len() < 200 + target.len() * 3, "{problem:?}"),
             }
         }
@@ -273,7 +274,9 @@ pub fn metrics_text(bytes: &[u8]) {
     }
     let lane = LaneName { egress: TypeName::new("out", "topics"), part: choices.text(40) };
     metrics.lane_records = vec![choices.number()];
-    let text = admin::metrics::text(&metrics, true, std::slice::from_ref(&lane), &[]);
+    let scrape =
+        Scrape { metrics: metrics.clone(), ready: true, lanes: std::slice::from_ref(&lane), ..Scrape::default() };
+    let text = admin::metrics::text(scrape);
     let mut found: Vec<(String, Vec<String>, u64)> =
         text.split('\n').filter(|line| !line.is_empty() && !line.starts_with('#')).map(sample).collect();
     found.retain(|(name, ..)| matches!(name.as_str(), "statefun_function_in_total" | "millpond_egress_records"));

@@ -7,6 +7,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::batch::{BATCH_HEAD, Committed};
 use super::read::families;
 use super::*;
+use crate::ledger::keys;
 use crate::ledger::records::ChainRecord;
 use crate::ledger::tests::words::*;
 
