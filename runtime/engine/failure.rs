@@ -30,7 +30,7 @@ pub struct CallFailure {
 /// Two kinds of failure are kept apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FailureKind {
-    /// Nobody judged the message: refused, reset, timed out, TLS, 429, 502-504.
+    /// Nobody judged the message: refused, reset, timed out, TLS, 401, 403, 407, 429, 502-504.
     Unreachable,
     /// The message was judged: another status, an answer that cannot be decoded or breaks a rule.
     Rejected,

@@ -211,6 +211,7 @@ codes! {
     MP4034 "endpoint does not speak TLS", "invoker/tests/tls.rs";
     MP4035 "TLS handshake failed", "invoker/tests/tls.rs";
     MP4036 "nothing moved for `timeouts.read` or `timeouts.write`", "invoker/tests/okhttp.rs";
+    MP4037 "endpoint does not accept the credentials of the request", "invoker/tests/classification.rs";
     // 5: ledger.
     MP5001 "ledger directory cannot be used", "ledger/tests/directory.rs";
     MP5002 "ledger is open in another process", "ledger/tests/directory.rs";

@@ -66,3 +66,5 @@ pub const NOT_TLS: &str = "MP4034";
 pub const HANDSHAKE: &str = "MP4035";
 /// Nothing moved for `timeouts.read` or `timeouts.write`.
 pub const PAUSE: &str = "MP4036";
+/// Status 401, 403 or 407: the credentials that came with the request are not accepted.
+pub const UNAUTHORIZED: &str = "MP4037";

@@ -47,6 +47,8 @@ pub(super) enum CallError {
     Handshake(#[source] io::Error),
     #[error("answered status {status}{said}")]
     Unavailable { status: u16, said: Said, retry_after_ms: Option<Millis> },
+    #[error("answered status {status}, which is about credentials{said}")]
+    Unauthorized { status: u16, said: Said },
     #[error("answered status {status}{said}")]
     Status { status: u16, said: Said, retry_after_ms: Option<Millis> },
     #[error("answered status {status}, a redirect to `{location}`, which is not followed")]
@@ -107,6 +109,7 @@ impl CallError {
             CallError::NotTls(_) => codes::NOT_TLS,
             CallError::Handshake(_) => codes::HANDSHAKE,
             CallError::Unavailable { .. } => codes::UNAVAILABLE,
+            CallError::Unauthorized { .. } => codes::UNAUTHORIZED,
             CallError::Status { .. } => codes::STATUS,
             CallError::Redirect { .. } => codes::REDIRECT,
             CallError::ContentType { .. } | CallError::NoContentType(_) => codes::CONTENT_TYPE,
@@ -131,6 +134,8 @@ impl CallError {
             | CallError::ClientRefused(_)
             | CallError::NotTls(_)
             | CallError::Handshake(_)
+            // A token that has run out says nothing about the message that it came with.
+            | CallError::Unauthorized { .. }
             | CallError::Unavailable { .. } => FailureKind::Unreachable,
             CallError::Status { .. }
             | CallError::Redirect { .. }

@@ -15,8 +15,8 @@ use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_t
 use rustls::pki_types::{CertificateDer, ServerName, SignatureVerificationAlgorithm, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
-use x509_cert::Certificate;
 use x509_cert::der::{Decode, Encode};
+use x509_cert::{Certificate, Version};
 
 use crate::credentials::words;
 
@@ -162,6 +162,10 @@ impl Trust {
         let rustls::Error::InvalidCertificate(error) = error else {
             return Refusal::Unusable { subject, why: error.to_string() };
         };
+        if certificate.as_ref().is_some_and(|it| it.tbs_certificate().version() != Version::V3) {
+            let why = "it is not of version 3; such a one has to stand itself in `trust_cacerts`".to_owned();
+            return Refusal::Unusable { subject, why };
+        }
         let at = |time: UnixTime| words::time(SystemTime::UNIX_EPOCH + Duration::from_secs(time.as_secs()));
         match (error, certificate) {
             (CertificateError::ExpiredContext { not_after, .. }, _) => {

@@ -56,6 +56,7 @@ fn failure(status: StatusCode, headers: &HeaderMap, said: Said) -> CallError {
     let retry_after_ms = retry_after::parse(headers, SystemTime::now());
     match status.as_u16() {
         429 | 502..=504 => CallError::Unavailable { status: status.as_u16(), said, retry_after_ms },
+        401 | 403 | 407 => CallError::Unauthorized { status: status.as_u16(), said },
         200..=299 => match headers.get(CONTENT_TYPE) {
             Some(value) => CallError::ContentType { content_type: one_line(value.as_bytes()), said },
             None => CallError::NoContentType(said),
