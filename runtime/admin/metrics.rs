@@ -193,7 +193,6 @@ fn add(sum: &mut CallMetrics, call: &CallMetrics) {
 pub fn disk(room: &Room) -> String {
     let mut out = Text(String::new());
     out.gauge("millpond_disk_bytes", "Size of the disk that the ledger is on.", room.bytes);
-    out.gauge("millpond_disk_free_bytes", "Bytes of it that may still be written.", room.free_bytes);
     let short = "1 while no event is taken in, because the disk is nearly full.";
     out.gauge("millpond_disk_intake_stopped", short, u8::from(room.short.is_some()));
     let held = "1 while no function is called, because the disk is nearly full.";

@@ -4,7 +4,7 @@
 //! was given up. First the log is cut where the damage begins, so that what is left is what was at an earlier checkpoint:
 //! nothing is half there, later checkpoints are gone. When that is not possible, because it is an older file that is
 //! damaged, RocksDB gathers what can be read: then some addresses may have lost what they had, or go on from something
-//! older. Damaged files go to the folder `lost`, nothing is deleted.
+//! older. Files that it cannot read at all go to the folder `lost`; the rest of a log that was cut is gone.
 //!
 //! A ledger that is whole is left alone. So is one that does not open for another reason, such as a lock or a full disk.
 
@@ -92,7 +92,7 @@ fn gather(directory: &Directory) -> Result<Committed, LedgerError> {
     Ok(committed)
 }
 
-/// Brings all that is left into files, so that no log with damage in it is of use any more, and removes those logs.
+/// Brings all that is left into files, so that no log with damage in it is of use any more: RocksDB removes those.
 fn settle(db: &DB) -> Result<(), LedgerError> {
     let (values, queues) = families(db);
     let mut waiting = FlushOptions::default();

@@ -1,19 +1,17 @@
-//! Measurements, not run by default: what an invocation costs the local ledger.
+//! Measurements, not run by default: what reading from the local ledger costs. What a commit costs is measured by
+//! `bench/ledger`.
 //!
-//! `cargo test --release -p millpond --lib ledger::tests::measure -- --ignored --nocapture --test-threads 1`. CPU is that of
-//! the whole process, RocksDB's own threads included, less what making the checkpoints took. `MEASURE_SECONDS` says how long
-//! each one runs, `MEASURE_DIR` where (the temporary directory may be in memory, where a sync costs nothing), `MEASURE_ONLY`
-//! (`Nothing/1000`) which one, `MEASURE_ADDRESSES` how many addresses there are.
+//! `cargo test --workspace --lib ledger::tests::measure -- --ignored --nocapture --test-threads 1`. `MEASURE_DIR` says where
+//! the ledger is.
 
 #![expect(clippy::print_stdout, reason = "the figures are what this is for")]
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
-use millpond_engine::{Checkpoint, Load, Write};
-use millpond_protocol::Address;
+use millpond_engine::{Load, Write};
 use tempfile::TempDir;
 
 use super::words::*;
@@ -21,126 +19,6 @@ use crate::ledger::{Ledger, LocalLedger};
 
 const VALUE_BYTES: usize = 100;
 const RECORD_BYTES: usize = 150;
-
-/// What waits when a checkpoint is sealed.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Waiting {
-    /// Nothing: each invocation comes and goes within one checkpoint.
-    Nothing,
-    /// Each invocation, in one checkpoint; its address is busy all the time.
-    Invocations,
-    /// Each invocation, in one checkpoint; its address is idle before and after.
-    Addresses,
-}
-
-#[test]
-#[ignore = "a measurement"]
-fn commits() {
-    println!(
-        "| waiting | invocations per checkpoint | invocations/s | CPU us each | commit p50 ms | p99 ms | bytes written each |"
-    );
-    println!("|---|---|---|---|---|---|---|");
-    for waiting in [Waiting::Nothing, Waiting::Invocations, Waiting::Addresses] {
-        for size in [100, 1_000] {
-            if std::env::var("MEASURE_ONLY").is_ok_and(|only| only != format!("{waiting:?}/{size}")) {
-                continue;
-            }
-            measure_commits(waiting, size);
-        }
-    }
-}
-
-fn measure_commits(waiting: Waiting, size: usize) {
-    let (_directory, ledger) = new_ledger();
-    let mut load = Workload::new(waiting, size);
-    let (mut times, mut making) = (Vec::new(), 0);
-    let (written, began, cpu) = (bytes_written(), Instant::now(), cpu_of_process());
-    while began.elapsed() < seconds() {
-        // Many at a time: the kernel counts a thread's time in steps of milliseconds.
-        let thread = cpu_of_thread();
-        let checkpoints: Vec<Checkpoint> = (0..100_000 / size).map(|_| load.checkpoint()).collect();
-        making += cpu_of_thread() - thread;
-        for checkpoint in &checkpoints {
-            let one = Instant::now();
-            ledger.commit(checkpoint, &load.hand.lanes).expect("it is in order");
-            times.push(one.elapsed());
-        }
-        let thread = cpu_of_thread();
-        drop(checkpoints);
-        making += cpu_of_thread() - thread;
-    }
-    let invocations = (times.len() * size) as f64;
-    let cpu = (cpu_of_process() - cpu).saturating_sub(making) as f64 / 1e3;
-    let busy: Duration = times.iter().sum();
-    times.sort();
-    let percentile = |part: usize| times[times.len() * part / 100].as_secs_f64() * 1e3;
-    println!(
-        "| {waiting:?} | {size} | {:.0} | {:.2} | {:.2} | {:.2} | {:.0} |",
-        invocations / busy.as_secs_f64(),
-        cpu / invocations,
-        percentile(50),
-        percentile(99),
-        (bytes_written() - written) as f64 / invocations,
-    );
-}
-
-/// Makes checkpoints of invocations: a state value and an outbox record each.
-struct Workload {
-    waiting: Waiting,
-    size: usize,
-    addresses: Vec<Address>,
-    hand: Hand,
-    next: usize,
-    sequence: u64,
-    /// What the checkpoint before left waiting.
-    before: Vec<(usize, u64)>,
-    text: String,
-    record: String,
-}
-
-impl Workload {
-    fn new(waiting: Waiting, size: usize) -> Workload {
-        let addresses = 0..number_from("MEASURE_ADDRESSES", 10_000);
-        Workload {
-            waiting,
-            size,
-            addresses: addresses.map(|number| address(&format!("user-{number}"))).collect(),
-            hand: Hand::new(),
-            next: 0,
-            sequence: 0,
-            before: Vec::new(),
-            text: "v".repeat(VALUE_BYTES),
-            record: "r".repeat(RECORD_BYTES),
-        }
-    }
-
-    fn checkpoint(&mut self) -> Checkpoint {
-        let mut writes = Vec::with_capacity(5 * self.size);
-        let mut now = Vec::new();
-        for _ in 0..self.size {
-            self.next = (self.next + 7_919) % self.addresses.len();
-            self.sequence += 1;
-            let of = &self.addresses[self.next];
-            writes.push(state(of, "seen", Some(value(&self.text))));
-            if self.waiting != Waiting::Nothing {
-                writes.push(pending(of, self.sequence, &self.text));
-                now.push((self.next, self.sequence));
-            }
-            if self.waiting == Waiting::Addresses {
-                writes.push(listed(of, true));
-            }
-        }
-        for (of, sequence) in std::mem::replace(&mut self.before, now) {
-            writes.push(finished(&self.addresses[of], sequence));
-            if self.waiting == Waiting::Addresses {
-                writes.push(listed(&self.addresses[of], false));
-            }
-        }
-        let freed = self.hand.stand[0].1.saturating_sub(1);
-        writes.extend(self.hand.publish(0, &vec![self.record.as_str(); self.size], freed));
-        self.hand.seal(writes)
-    }
-}
 
 #[test]
 #[ignore = "a measurement"]
@@ -209,30 +87,10 @@ fn new_ledger() -> (TempDir, LocalLedger) {
     (directory, ledger)
 }
 
-fn seconds() -> Duration {
-    Duration::from_secs(number_from("MEASURE_SECONDS", 8) as u64)
-}
-
-fn number_from(variable: &str, otherwise: usize) -> usize {
-    std::env::var(variable).ok().and_then(|number| number.parse().ok()).unwrap_or(otherwise)
-}
-
-/// Nanoseconds that this process ran.
-fn cpu_of_process() -> u64 {
-    let stat = fs::read_to_string("/proc/self/stat").expect("Linux");
-    let behind_name = stat.rsplit(')').next().expect("it has a name");
-    let ticks = behind_name.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number"));
-    ticks.sum::<u64>() * 10_000_000
-}
-
 /// Nanoseconds that this thread ran.
 fn cpu_of_thread() -> u64 {
     let stat = fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
     stat.split_whitespace().next().and_then(|ran| ran.parse().ok()).expect("a number")
-}
-
-fn bytes_written() -> u64 {
-    number_in("/proc/self/io", "write_bytes:")
 }
 
 fn resident_kib() -> u64 {
