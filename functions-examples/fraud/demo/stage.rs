@@ -115,7 +115,7 @@ impl Stage {
         let url = format!("http://{}/metrics", self.addresses().admin);
         let text = get(&self.client, &url).await?.context("the admin API has no metrics")?;
         Ok(Counted {
-            invocations: metric(&text, "statefun_function_in_total", ""),
+            invocations: metric(&text, "millpond_function_invocations_total", ""),
             calls: metric(&text, "statefun_function_remote_invocation_latency_seconds_count", ""),
             checkpoints: metric(&text, "millpond_checkpoints_total", ""),
         })
