@@ -9,6 +9,7 @@ pub mod errors;
 pub mod handle;
 pub mod ingress;
 pub mod invoker;
+mod kafka;
 pub mod ledger;
 pub mod node;
 pub mod router;

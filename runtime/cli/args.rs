@@ -68,6 +68,12 @@ pub struct RunArgs {
     #[arg(long, value_name = "DIR")]
     pub data_dir: PathBuf,
 
+    /// Name of the application, which names what it keeps in Kafka
+    ///
+    /// Part of transactional ids, and of the topic `NAME.outbox`. It stays the same for a data folder.
+    #[arg(long, value_name = "NAME", default_value = "millpond", value_parser = app_name)]
+    pub app: String,
+
     /// Address of the admin API, metrics and health checks
     #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8099))]
     pub admin: SocketAddr,
@@ -85,6 +91,15 @@ pub struct RunArgs {
     /// Form of the log on standard error
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Human)]
     pub log_format: LogFormat,
+}
+
+/// A name that can be part of the name of a topic.
+fn app_name(text: &str) -> Result<String, String> {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    match (1..=200).contains(&text.len()) && text.bytes().all(legal) {
+        true => Ok(text.to_owned()),
+        false => Err("a name has 1 to 200 letters, digits, `.`, `_` and `-`".to_owned()),
+    }
 }
 
 /// Form of the log.

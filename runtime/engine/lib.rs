@@ -12,6 +12,9 @@
 //! | input | means | what it mostly causes |
 //! |---|---|---|
 //! | [`Input::Ingested`] | an ingress read an event | `Load`, `Call`, `Checkpoint`, `Answer`, `Pause` |
+//! | [`Input::Read`] | an ingress read a record of a partition | the same, but `HeldBack` instead of `Answer` |
+//! | [`Input::Resumed`] | an ingress comes again with what was held back | nothing: the record is the next input |
+//! | [`Input::Positioned`] | an ingress begins to read a partition somewhere | `Checkpoint` |
 //! | [`Input::Loaded`] | the ledger gave what a `Load` asked for | `Call`, `Load`, `Answer` |
 //! | [`Input::Reply`] | a function answered | `Call`, `Load`, `Checkpoint`, `Resume` |
 //! | [`Input::CallFailed`] | an attempt brought no usable answer | `Notice`, a later `Call`, a dead letter |
@@ -50,6 +53,7 @@
 //! | file | its one idea |
 //! |---|---|
 //! | `ingest.rs` | events, messages and loaded addresses come in |
+//! | `position.rs` | records of partitions come in, each once, in order |
 //! | `cell.rs`, `mailbox.rs` | one address in memory; what it has not run, of which only a part is in memory |
 //! | `function.rs`, `window.rs` | one function type; how many calls it gets |
 //! | `dispatch.rs` | who is called next, and with what |
@@ -99,6 +103,7 @@ mod operate;
 mod output;
 mod parking;
 mod place;
+mod position;
 mod pressure;
 mod recall;
 mod reply;
@@ -126,6 +131,7 @@ pub use memory::MemoryLedger;
 pub use operate::Operation;
 pub use output::{Answer, Call, CallState, Notice, Output};
 pub use place::Place;
+pub use position::{Partition, Record};
 pub use reply::{DelayedEffect, Effects, EgressRecord, Expiration, Message, Mutation, Rejection, Reply, StateSpec};
 pub use sweep::Lives;
 pub use view::{AddressView, CallView, FailureView, Metrics};

@@ -12,11 +12,13 @@ pub mod records;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use bytes::Bytes;
 use millpond_engine::{Checkpoint, LaneName, Load, Loaded, Refused, Restored, StateSpec};
 use millpond_protocol::TypeName;
+use millpond_publisher::Incarnation;
 
 pub use local::LocalLedger;
 pub use memory::SharedMemoryLedger;
@@ -68,6 +70,48 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     /// [`LedgerError`] when they cannot be read.
     fn specs(&self) -> Result<Vec<(TypeName, StateSpec)>, LedgerError>;
+
+    /// The ledger's id, chosen when it is asked for first, and durable then. A copy has the same one.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when it cannot be read, or not be written.
+    fn identity(&self) -> Result<u128, LedgerError>;
+
+    /// The starts that published a lane, as the last [`Ledger::claim`] has them.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when they cannot be read.
+    fn lineage(&self, lane: &LaneName) -> Result<Vec<Incarnation>, LedgerError>;
+
+    /// Keeps the starts that published a lane; durable when this returns.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the disk refuses.
+    fn claim(&self, lane: &LaneName, lineage: &[Incarnation]) -> Result<(), LedgerError>;
+
+    /// Keeps a record that the egress of a lane refused for good; durable when this returns. The same number again is the
+    /// same record.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the disk refuses.
+    fn refuse(&self, lane: &LaneName, refused: &RefusedByEgress) -> Result<(), LedgerError>;
+
+    /// The records of a lane that its egress refused for good, by number.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when they cannot be read.
+    fn refused(&self, lane: &LaneName) -> Result<BTreeMap<u64, RefusedByEgress>, LedgerError>;
+}
+
+/// A record of a lane that its egress refused for good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedByEgress {
+    /// Its number in the lane.
+    pub sequence: u64,
+    /// The record as the lane had it.
+    pub record: Bytes,
+    /// Why, in the words of whoever refused it.
+    pub error: String,
 }
 
 /// What a ledger could not do.
@@ -109,6 +153,9 @@ pub enum LedgerError {
         #[source]
         source: rocksdb::Error,
     },
+    /// The system gives no random bytes.
+    #[error("ledger needs random bytes for its id")]
+    Random(#[source] std::io::Error),
     /// A stored record cannot be read.
     #[error("a ledger record cannot be read: {0}")]
     Corrupt(String),
@@ -121,7 +168,7 @@ impl LedgerError {
     /// The page that explains it: `millpond explain CODE`.
     pub fn code(&self) -> &'static str {
         match self {
-            LedgerError::Directory { .. } => "MP5001",
+            LedgerError::Directory { .. } | LedgerError::Random(_) => "MP5001",
             LedgerError::InUse { .. } => "MP5002",
             LedgerError::NewerFormat { .. } => "MP5003",
             LedgerError::Storage { source, .. } if source.kind() == rocksdb::ErrorKind::Corruption => "MP5005",

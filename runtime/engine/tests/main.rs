@@ -16,6 +16,7 @@ mod learning;
 mod limits;
 mod liveness;
 mod messages;
+mod positions;
 mod restart;
 mod spilling;
 mod starvation;

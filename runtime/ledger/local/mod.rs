@@ -6,6 +6,7 @@
 //! up and what memory it takes.
 
 mod batch;
+mod books;
 mod directory;
 mod options;
 mod read;
@@ -13,6 +14,7 @@ mod read;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -21,6 +23,7 @@ use millpond_engine::{
     Checkpoint, LaneName, Load, Loaded, MovedLane, Refused, Restored, StateSpec, Write, moved_lanes,
 };
 use millpond_protocol::TypeName;
+use millpond_publisher::Incarnation;
 use rocksdb::{DB, WriteBatch, WriteOptions};
 
 use self::batch::{Batcher, Committed, move_lanes};
@@ -28,7 +31,7 @@ use self::directory::Directory;
 use self::read::{View, families};
 use super::keys::{self, KeyBuffer};
 use super::records::{ChainRecord, corrupt};
-use super::{Ledger, LedgerError};
+use super::{Ledger, LedgerError, RefusedByEgress};
 
 pub use self::directory::FORMAT;
 pub use self::options::{MEMORY_BYTES, UNFLUSHED_BYTES};
@@ -105,6 +108,26 @@ impl Ledger for LocalLedger {
 
     fn specs(&self) -> Result<Vec<(TypeName, StateSpec)>, LedgerError> {
         View::of(&self.db).specs()
+    }
+
+    fn identity(&self) -> Result<u128, LedgerError> {
+        books::identity(&self.db)
+    }
+
+    fn lineage(&self, lane: &LaneName) -> Result<Vec<Incarnation>, LedgerError> {
+        books::lineage(&self.db, lane)
+    }
+
+    fn claim(&self, lane: &LaneName, lineage: &[Incarnation]) -> Result<(), LedgerError> {
+        books::claim(&self.db, lane, lineage)
+    }
+
+    fn refuse(&self, lane: &LaneName, refused: &RefusedByEgress) -> Result<(), LedgerError> {
+        books::refuse(&self.db, lane, refused)
+    }
+
+    fn refused(&self, lane: &LaneName) -> Result<BTreeMap<u64, RefusedByEgress>, LedgerError> {
+        books::refused(&self.db, lane)
     }
 }
 

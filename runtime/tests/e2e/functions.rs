@@ -34,6 +34,11 @@ impl Functions {
         Some(Functions { python, example, child, url })
     }
 
+    /// Where they are called.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Nobody answers for these functions any more.
     pub fn stop(&mut self) {
         self.child.kill().expect("our own child can be killed");

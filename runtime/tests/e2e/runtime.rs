@@ -23,6 +23,11 @@ impl Installation {
         Installation { folder }
     }
 
+    /// Another module in place of the one that is there, for the next start.
+    pub fn rewrite(&self, module: &str) {
+        std::fs::write(self.folder.path().join("module.yaml"), module).expect("it can be written to");
+    }
+
     /// The command that a user would type, with any free port for the admin API.
     pub fn command(&self, admin: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_millpond"));
