@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 use millpond_protocol::{Address, TypeName};
 
-use crate::cell::{Cell, Phase, Slot};
+use crate::cell::Cell;
+use crate::cells::Slot;
 use crate::engine::Engine;
 use crate::function::Function;
+use crate::phase::Phase;
 use crate::{
     CallFailure, CallId, DelayedEffect, DelayedMessage, Effects, Expiration, FailureKind, Invocation, Limits, Message,
     Mutation, Notice, Rejection, Reply, StateValue,
@@ -27,7 +29,6 @@ impl Engine {
                 Ok(()) => {
                     if let Some(slot) = self.succeeded(call) {
                         self.make_runnable_first(slot);
-                        self.run_operations(slot);
                     }
                 }
             },
@@ -137,7 +138,6 @@ impl Engine {
             self.mutate(slot, mutation);
         }
         self.go_on(slot);
-        self.run_operations(slot);
     }
 
     fn apply_delayed(&mut self, sender: &Address, effect: DelayedEffect) {
@@ -167,13 +167,11 @@ impl Engine {
     fn finish_batch(&mut self, slot: Slot) {
         let cell = &mut self.cells[slot];
         let ran = std::mem::take(&mut cell.batch);
-        // Not runnable by what the batch sends to itself: the end of `apply` decides that.
-        cell.phase = Phase::Runnable;
         self.functions[cell.function].metrics.input += ran as u64;
         self.finish(slot, ran);
     }
 
-    /// The first so many invocations are over.
+    /// The first so many invocations are over; the address enters another phase next.
     pub(crate) fn finish(&mut self, slot: Slot, ran: usize) {
         self.mark_dirty(slot, 64);
         let cell = &mut self.cells[slot];
@@ -191,8 +189,6 @@ impl Engine {
         backlog.invocations = backlog.invocations.saturating_sub(ran as u64);
         backlog.bytes = backlog.bytes.saturating_sub(bytes);
         self.backlog_bytes = self.backlog_bytes.saturating_sub(bytes);
-        self.recount(slot);
-        self.release(slot);
     }
 
     fn mutate(&mut self, slot: Slot, mutation: Mutation) {

@@ -1,24 +1,17 @@
-//! One address in memory, and the table of them.
+//! One address in memory: what is known of it.
 //!
 //! What comes in: what the ledger loaded, what arrives, what an answer changed. What goes out: to `seal.rs`, what changed
-//! since the last checkpoint. An address is in memory while it has something to do, and as long as it is among the recently
-//! used ones; it may leave only when the ledger has everything that is known of it.
+//! since the last checkpoint.
 
-use std::borrow::Cow;
-use std::collections::{HashMap, VecDeque};
-use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
-use foldhash::fast::FixedState;
 use millpond_protocol::Address;
 
-use crate::function::FunctionId;
+use crate::failure::Failure;
+use crate::functions::FunctionId;
 use crate::mailbox::Mailbox;
-use crate::{AddressView, CallId, CallView, FailureKind, FailureRecord, FailureView, Millis, Sequence, StateValue};
-
-/// The place of a cell in the table, valid while the cell is in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Slot(u32);
+use crate::phase::Phase;
+use crate::{AddressView, CallView, FailureRecord, FailureView, Millis, Sequence, StateValue};
 
 /// One address.
 pub(crate) struct Cell {
@@ -61,36 +54,15 @@ pub(crate) struct Cell {
     /// The last checkpoint that holds a change of this cell.
     pub(crate) checkpoint: u64,
     /// Counts uses; tells a current entry of the idle queue from an outdated one.
-    uses: u64,
+    pub(crate) uses: u64,
     /// What it was counted with in the idle bytes; 0 while it has something to do.
-    idle_bytes: usize,
+    pub(crate) idle_bytes: usize,
     /// Bytes of its values.
     state_bytes: usize,
     /// What it was counted with in the waiting bytes.
     pub(crate) counted_waiting: usize,
     /// What it was counted with in the pending bytes.
     pub(crate) counted_pending: usize,
-}
-
-/// What a cell is waiting for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Phase {
-    /// The ledger: all of it is being loaded.
-    Loading,
-    /// Room in memory: only arrivals are here, until the ledger has them.
-    Away,
-    /// Something to arrive.
-    Idle,
-    /// Its turn to be called.
-    Runnable,
-    /// The ledger: its next invocations are being read.
-    Refilling,
-    /// An answer.
-    InFlight(CallId),
-    /// The time of the next attempt; the key of its timer.
-    BackOff((Millis, u64)),
-    /// A person, an endpoint that comes back, or the time of the next attempt; the key of its timer.
-    Parked((Millis, u64)),
 }
 
 /// A state value in memory.
@@ -101,34 +73,12 @@ pub(crate) struct State {
     pub(crate) dirty: bool,
 }
 
-/// The failure a cell is in.
-pub(crate) struct Failure {
-    pub(crate) kind: FailureKind,
-    pub(crate) code: Cow<'static, str>,
-    pub(crate) error: Arc<str>,
-    pub(crate) since: Millis,
-    /// Attempts in all, over every budget.
-    pub(crate) attempts: u32,
-    /// Attempts that were rejected, as far as this process knows.
-    pub(crate) rejections: u32,
-    /// When it was parked last, if it was.
-    pub(crate) parked: Option<Millis>,
-}
-
-impl Failure {
-    /// What the ledger kept of it.
-    pub(crate) fn restored(record: FailureRecord) -> Failure {
-        let FailureRecord { kind, code, error, attempts, since, parked, .. } = record;
-        Failure { kind, code, error, since, attempts, rejections: 0, parked: Some(parked) }
-    }
-}
-
 impl Cell {
-    fn new(address: Address, function: FunctionId) -> Cell {
+    pub(crate) fn new(address: Address, function: FunctionId) -> Cell {
         Cell {
             address,
             function,
-            phase: Phase::Loading,
+            phase: Phase::Away,
             states: Vec::new(),
             mailbox: Mailbox::unknown(),
             batch: 0,
@@ -191,6 +141,15 @@ impl Cell {
         AROUND + self.address.id.len() + 96 * self.states.len() + self.state_bytes
     }
 
+    /// The pending and the waiting bytes that it counts with.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let pending = self.mailbox.bytes();
+        match self.phase {
+            Phase::Idle | Phase::InFlight(_) => (pending, 0),
+            _ => (pending, self.bytes() + pending),
+        }
+    }
+
     /// What is kept of its failure, if it was parked.
     pub(crate) fn failure_record(&self) -> Option<FailureRecord> {
         let failure = self.failure.as_ref()?;
@@ -240,119 +199,4 @@ impl Cell {
 
 fn value_bytes(value: Option<&StateValue>) -> usize {
     value.map_or(0, |value| value.value.len())
-}
-
-/// All cells in memory: a slab, an index by address, and the idle ones in the order of their last use.
-pub(crate) struct Cells {
-    slab: Vec<Option<Cell>>,
-    free: Vec<u32>,
-    index: HashMap<Address, Slot, FixedState>,
-    idle: VecDeque<(Slot, u64)>,
-    idle_bytes: usize,
-    uses: u64,
-}
-
-impl Cells {
-    pub(crate) fn new(hash: FixedState) -> Cells {
-        Cells {
-            slab: Vec::new(),
-            free: Vec::new(),
-            index: HashMap::with_hasher(hash),
-            idle: VecDeque::new(),
-            idle_bytes: 0,
-            uses: 0,
-        }
-    }
-
-    pub(crate) fn find(&self, address: &Address) -> Option<Slot> {
-        self.index.get(address).copied()
-    }
-
-    pub(crate) fn insert(&mut self, address: Address, function: FunctionId) -> Slot {
-        let cell = Cell::new(address.clone(), function);
-        let slot = match self.free.pop() {
-            Some(place) => {
-                self.slab[place as usize] = Some(cell);
-                Slot(place)
-            }
-            None => {
-                self.slab.push(Some(cell));
-                Slot(u32::try_from(self.slab.len() - 1).expect("limits keep cells in memory below 2^32"))
-            }
-        };
-        self.index.insert(address, slot);
-        slot
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.index.len()
-    }
-
-    pub(crate) fn idle_bytes(&self) -> usize {
-        self.idle_bytes
-    }
-
-    /// The cell is used: it may not leave.
-    pub(crate) fn used(&mut self, slot: Slot) {
-        self.uses += 1;
-        let uses = self.uses;
-        let cell = &mut self[slot];
-        cell.uses = uses;
-        let bytes = std::mem::take(&mut cell.idle_bytes);
-        self.idle_bytes -= bytes;
-    }
-
-    /// The cell has nothing to do: it may leave when room is needed.
-    pub(crate) fn idle(&mut self, slot: Slot) {
-        self.used(slot);
-        let cell = &mut self[slot];
-        cell.idle_bytes = cell.bytes();
-        let (bytes, uses) = (cell.idle_bytes, cell.uses);
-        self.idle_bytes += bytes;
-        self.idle.push_back((slot, uses));
-        if self.idle.len() > 2 * self.index.len() + 1024 {
-            let slab = &self.slab;
-            self.idle.retain(|(slot, uses)| slab[slot.0 as usize].as_ref().is_some_and(|cell| cell.uses == *uses));
-        }
-    }
-
-    /// Lets the cells leave that were idle longest, until the rest fits into `limit` bytes. A cell with a change that is
-    /// not durable stays, and so do all that became idle after it.
-    pub(crate) fn evict(&mut self, limit: usize, durable: u64) {
-        while self.idle_bytes > limit {
-            let Some((slot, uses)) = self.idle.front().copied() else { return };
-            match &self.slab[slot.0 as usize] {
-                Some(cell) if cell.uses == uses => {
-                    if cell.dirty || cell.checkpoint > durable {
-                        return;
-                    }
-                    self.remove(slot);
-                }
-                _ => {}
-            }
-            self.idle.pop_front();
-        }
-    }
-
-    pub(crate) fn remove(&mut self, slot: Slot) {
-        if let Some(cell) = self.slab[slot.0 as usize].take() {
-            self.idle_bytes -= cell.idle_bytes;
-            self.index.remove(&cell.address);
-            self.free.push(slot.0);
-        }
-    }
-}
-
-impl Index<Slot> for Cells {
-    type Output = Cell;
-
-    fn index(&self, slot: Slot) -> &Cell {
-        self.slab[slot.0 as usize].as_ref().expect("a slot is held only while its cell is in use")
-    }
-}
-
-impl IndexMut<Slot> for Cells {
-    fn index_mut(&mut self, slot: Slot) -> &mut Cell {
-        self.slab[slot.0 as usize].as_mut().expect("a slot is held only while its cell is in use")
-    }
 }

@@ -121,6 +121,29 @@ pub struct Limits {
     pub function_types: usize,
 }
 
+/// Shares of a limit that several files go by.
+impl Limits {
+    /// Changes of the next checkpoint at which ingresses pause: the disk is behind.
+    pub(crate) fn delta_bytes(&self) -> usize {
+        self.checkpoint_bytes * 8
+    }
+
+    /// One page of a mailbox that is read from the ledger: there is room beside the other half.
+    pub(crate) fn mailbox_page_bytes(&self) -> usize {
+        self.mailbox_bytes / 2
+    }
+
+    /// What one function type may use of the memory for addresses that wait: others have room beside it.
+    pub(crate) fn waiting_bytes_of_a_type(&self) -> usize {
+        self.waiting_bytes / 2
+    }
+}
+
+/// What is left of a limit when things go on that stopped at it; not all of it, so that they do not stop at once again.
+pub(crate) fn relaxed(limit: usize) -> usize {
+    limit / 4 * 3
+}
+
 impl Default for Limits {
     fn default() -> Limits {
         const MIB: usize = 1 << 20;

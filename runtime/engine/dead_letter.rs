@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use millpond_protocol::Address;
 
-use crate::cell::Slot;
+use crate::cells::Slot;
 use crate::engine::Engine;
 use crate::{EndpointConfig, FailurePolicy, Invocation, LaneId, Millis, Notice, Sequence};
 
@@ -116,7 +116,6 @@ impl Engine {
     /// What is left behind an invocation that was taken out gets its turn.
     pub(crate) fn go_on_behind(&mut self, slot: Slot) {
         self.leave_line(slot);
-        self.stop_waiting(slot);
         self.go_on(slot);
     }
 

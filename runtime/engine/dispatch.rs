@@ -5,37 +5,38 @@
 //! address that waits for its next attempt holds none. The batch is everything that waits, as upstream sends it, bounded by
 //! bytes; a failed batch is sent again as it was.
 
-use crate::cell::{Cell, Phase, Slot};
+use crate::cell::Cell;
+use crate::cells::Slot;
 use crate::engine::Engine;
 use crate::expiry;
-use crate::function::{Function, FunctionId};
+use crate::function::Function;
+use crate::functions::FunctionId;
+use crate::phase::Phase;
 use crate::timers::Timer;
 use crate::{Call, CallId, CallState, FailureKind, Output};
 
 impl Engine {
     /// Gives an address a place in line; one that failed last time stands behind all others.
     pub(crate) fn make_runnable(&mut self, slot: Slot) {
+        self.enter(slot, Phase::Runnable);
         let cell = &mut self.cells[slot];
-        cell.phase = Phase::Runnable;
         cell.in_line_since = self.now;
-        let function = &mut self.functions[cell.function];
+        let id = cell.function;
+        let function = &mut self.functions[id];
         match cell.failure {
             Some(_) => function.retries.push_back(slot),
             None => function.line.push_back(slot),
         }
-        let id = cell.function;
-        self.recount(slot);
         self.offer(id);
     }
 
     /// The same for an address whose function asked for states: it goes on before the others.
     pub(crate) fn make_runnable_first(&mut self, slot: Slot) {
+        self.enter(slot, Phase::Runnable);
         let cell = &mut self.cells[slot];
-        cell.phase = Phase::Runnable;
         cell.in_line_since = self.now;
         let function = cell.function;
         self.functions[function].line.push_front(slot);
-        self.recount(slot);
         self.offer(function);
     }
 
@@ -88,8 +89,7 @@ impl Engine {
         let unreachable = cell.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Unreachable);
         if over && unreachable && self.now > cell.in_line_since {
             // It stood in line until its budget was over, because its function type does not answer.
-            self.park_for_a_while(slot, 0);
-            return self.run_operations(slot);
+            return self.park_for_a_while(slot, 0);
         }
         // A repeated attempt carries what the first one did, and restarts no clock.
         let touched = cell.attempts == 0 && function.learned && expiry::touch(cell, function, self.now);
@@ -104,8 +104,7 @@ impl Engine {
                 self.fail(slot, FailureKind::Rejected, "MP3003", error.into());
                 // No function judged anything.
                 self.cells[slot].failure.iter_mut().for_each(|failure| failure.rejections -= 1);
-                self.park_for_a_while(slot, 0);
-                return self.run_operations(slot);
+                return self.park_for_a_while(slot, 0);
             }
         };
         if cell.batch == 0 {
@@ -117,7 +116,6 @@ impl Engine {
         let budget_end = cell.began.saturating_add(call_ms);
         let id = CallId(self.next_call);
         self.next_call += 1;
-        cell.phase = Phase::InFlight(id);
         function.window.sent(self.now);
         let call = Call {
             id,
@@ -137,7 +135,7 @@ impl Engine {
         };
         self.calls.insert(id, slot);
         self.outputs.push_back(Output::Call(Box::new(call)));
-        self.recount(slot);
+        self.enter(slot, Phase::InFlight(id));
         self.read_on(slot);
     }
 }

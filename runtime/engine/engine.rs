@@ -8,16 +8,16 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use foldhash::fast::FixedState;
 use millpond_protocol::{Address, TypeName};
 
-use crate::cell::{Cells, Slot};
+use crate::cells::{Cells, Slot};
 use crate::delayed::Delayed;
-use crate::function::{FunctionId, Functions};
+use crate::functions::{FunctionId, Functions};
 use crate::idempotency::Idempotency;
 use crate::lane::Lane;
 use crate::position::Positions;
 use crate::seal::Delta;
 use crate::spill::Spill;
 use crate::sweep::Sweep;
-use crate::timers::Timer;
+use crate::timers::{Timer, TimerKey};
 use crate::tokens::Tokens;
 use crate::{
     AddressView, Answer, CallId, EngineConfig, Expiration, Input, Load, Loaded, Metrics, Millis, Notice, Operation,
@@ -50,7 +50,7 @@ pub struct Engine {
     /// Function types that may have a call to make.
     pub(crate) offers: VecDeque<FunctionId>,
     /// When to look at an address or a function type again; the number keeps equal times apart, in order.
-    pub(crate) timers: BTreeMap<(Millis, u64), Timer>,
+    pub(crate) timers: BTreeMap<TimerKey, Timer>,
     pub(crate) next_timer: u64,
     /// Function types with addresses that are parked because their endpoint could not be reached, by endpoint.
     pub(crate) unreachable: Vec<BTreeSet<FunctionId>>,
@@ -58,6 +58,8 @@ pub struct Engine {
     pub(crate) held: BTreeMap<Slot, Vec<Receipt>>,
     /// What people want done about addresses that are being loaded or called, and who waits for that.
     pub(crate) operations: BTreeMap<Slot, VecDeque<(Operation, Receipt)>>,
+    /// Those of them that entered a phase since.
+    pub(crate) operable: VecDeque<Slot>,
     /// Bytes of all invocations that have not run.
     pub(crate) backlog_bytes: u64,
     /// Bytes of invocations in memory.
@@ -112,6 +114,7 @@ impl Engine {
             unreachable: vec![BTreeSet::new(); config.endpoints.len()],
             held: BTreeMap::new(),
             operations: BTreeMap::new(),
+            operable: VecDeque::new(),
             backlog_bytes: restored.backlogs.values().map(|backlog| backlog.bytes).sum(),
             pending_bytes: 0,
             waiting_bytes: 0,
@@ -151,6 +154,7 @@ impl Engine {
             Input::Operate { address, operation, receipt } => self.operate(&address, operation, receipt),
         }
         self.fire_timers();
+        self.run_operations();
         self.bring_back();
         self.deliver_delayed();
         self.dispatch();
@@ -158,6 +162,7 @@ impl Engine {
         self.seal_if_due();
         self.cells.evict(self.config.limits.cache_bytes, self.delta.durable());
         self.apply_back_pressure();
+        debug_assert!(self.operable.is_empty(), "a person waits for an address that went on");
     }
 
     /// The next thing to be done; `None` when the engine waits.
@@ -215,7 +220,7 @@ impl Engine {
 
     /// True when a module's endpoint serves the function type.
     pub fn serves(&self, function: &TypeName) -> bool {
-        crate::function::find_endpoint(&self.config.endpoints, function).is_some()
+        crate::functions::find_endpoint(&self.config.endpoints, function).is_some()
     }
 
     fn stop(&mut self) {

@@ -8,10 +8,11 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::cell::{Failure, Phase, Slot};
+use crate::cells::Slot;
 use crate::engine::Engine;
+use crate::phase::Phase;
 use crate::timers::Timer;
-use crate::{CallId, Millis, Notice};
+use crate::{CallId, FailureRecord, Millis, Notice};
 
 /// Why an attempt brought no usable answer. The invoker classifies, the engine decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,28 @@ pub enum FailureKind {
     NoEndpoint,
 }
 
+/// The failure a cell is in.
+pub(crate) struct Failure {
+    pub(crate) kind: FailureKind,
+    pub(crate) code: Cow<'static, str>,
+    pub(crate) error: Arc<str>,
+    pub(crate) since: Millis,
+    /// Attempts in all, over every budget.
+    pub(crate) attempts: u32,
+    /// Attempts that were rejected, as far as this process knows.
+    pub(crate) rejections: u32,
+    /// When it was parked last, if it was.
+    pub(crate) parked: Option<Millis>,
+}
+
+impl Failure {
+    /// What the ledger kept of it.
+    pub(crate) fn restored(record: FailureRecord) -> Failure {
+        let FailureRecord { kind, code, error, attempts, since, parked, .. } = record;
+        Failure { kind, code, error, since, attempts, rejections: 0, parked: Some(parked) }
+    }
+}
+
 /// Longest pause that a function may ask for.
 const RETRY_AFTER_MS_MAX: Millis = 60 * 60 * 1000;
 
@@ -58,15 +81,13 @@ impl Engine {
         function.metrics.failures += 1;
         let again = self.cells[slot].failure.is_some();
         function.window.failed(call, next_call, failure.kind, again, self.now);
-        self.release(slot);
         let cell = &mut self.cells[slot];
         if failure.kind == FailureKind::Rejected && cell.batch > 1 {
             cell.one_by_one = cell.batch;
             cell.batch = 0;
             cell.attempts = 0;
             cell.incomplete_rounds = 0;
-            self.make_runnable(slot);
-            return self.run_operations(slot);
+            return self.make_runnable(slot);
         }
         let judged_first =
             failure.kind == FailureKind::Rejected && cell.failure.as_ref().is_some_and(|before| before.rejections == 0);
@@ -79,7 +100,6 @@ impl Engine {
         cell.attempts += 1;
         self.fail(slot, failure.kind, failure.code, failure.error);
         self.try_later(slot, failure.retry_after_ms.unwrap_or(0).min(RETRY_AFTER_MS_MAX));
-        self.run_operations(slot);
     }
 
     /// Records a failure of an address.
@@ -131,8 +151,8 @@ impl Engine {
         let doubled = 2u64.checked_shl(cell.attempts.min(32)).unwrap_or(BACKOFF_MS_MAX).min(BACKOFF_MS_MAX);
         let pause = doubled.min(left).max(at_least);
         let timer = self.set_timer(self.now + pause, Timer::Cell(slot));
-        let cell = &mut self.cells[slot];
-        cell.phase = Phase::BackOff(timer);
+        self.enter(slot, Phase::BackOff(timer));
+        let cell = &self.cells[slot];
         if let Some(failure) = &cell.failure {
             let notice = Notice::Retrying {
                 address: cell.address.clone(),
@@ -143,7 +163,6 @@ impl Engine {
             };
             self.notice(notice);
         }
-        self.recount(slot);
     }
 }
 

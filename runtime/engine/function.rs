@@ -5,19 +5,15 @@
 //! addresses of the type wait in line; other types go on. Upstream stops the whole task instead (`RequestReplyFunction`,
 //! first request).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use foldhash::fast::FixedState;
 use millpond_protocol::TypeName;
 
-use crate::cell::Slot;
+use crate::cells::Slot;
+use crate::timers::TimerKey;
 use crate::window::Window;
-use crate::{Backlog, EndpointConfig, FunctionPattern, Millis, Rejection, StateSpec, Write};
-
-/// The place of a function type in the table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct FunctionId(u32);
+use crate::{Backlog, Millis, Rejection, StateSpec};
 
 /// A function type.
 pub(crate) struct Function {
@@ -37,7 +33,7 @@ pub(crate) struct Function {
     /// It stands among those that may have a call to make.
     pub(crate) offered: bool,
     /// Addresses that are parked, by the time of their next attempt; the keys of their timers.
-    pub(crate) parked: BTreeSet<(Millis, u64)>,
+    pub(crate) parked: BTreeSet<TimerKey>,
     /// The parked one that is tried more often than the others.
     pub(crate) probe: Option<Slot>,
     /// When those of its parked addresses are looked at again that are in the ledger only, if there are any.
@@ -47,9 +43,9 @@ pub(crate) struct Function {
     /// What it has in the ledger and in memory together.
     pub(crate) backlog: Backlog,
     /// Its backlog as the last seal had it.
-    backlog_sealed: Backlog,
+    pub(crate) backlog_sealed: Backlog,
     /// Its backlog changed since the last seal, perhaps back again.
-    backlog_dirty: bool,
+    pub(crate) backlog_dirty: bool,
     /// Bytes of its addresses that wait in memory.
     pub(crate) waiting_bytes: usize,
     pub(crate) metrics: FunctionMetrics,
@@ -68,6 +64,12 @@ pub struct FunctionMetrics {
     pub in_flight: u64,
     /// Calls that may be in flight now.
     pub window: u64,
+    /// Nothing but failures came lately: one call at a time, with pauses.
+    pub in_trouble: bool,
+    /// Addresses in memory that stand in line for a call.
+    pub in_line: u64,
+    /// Those that failed and stand in line behind the others.
+    pub retrying: u64,
     /// `numBacklog`: invocations that have not run, in memory and in the ledger.
     pub backlog: u64,
     /// Their bytes.
@@ -83,6 +85,29 @@ pub struct FunctionMetrics {
 }
 
 impl Function {
+    pub(crate) fn new(name: TypeName, endpoint: Option<usize>, calls_max: usize) -> Function {
+        Function {
+            name,
+            endpoint,
+            specs: BTreeMap::new(),
+            learned: false,
+            window: Window::new(calls_max),
+            line: VecDeque::new(),
+            retries: VecDeque::new(),
+            passed_by: 0,
+            offered: false,
+            parked: BTreeSet::new(),
+            probe: None,
+            asleep: None,
+            woken: 0,
+            backlog: Backlog::default(),
+            backlog_sealed: Backlog::default(),
+            backlog_dirty: false,
+            waiting_bytes: 0,
+            metrics: FunctionMetrics::default(),
+        }
+    }
+
     /// Whether somebody stands in line.
     pub(crate) fn has_work(&self) -> bool {
         !(self.line.is_empty() && self.retries.is_empty())
@@ -91,14 +116,15 @@ impl Function {
     /// The next one in line. One that failed has a turn behind eight others, or when there is nobody else.
     pub(crate) fn next_in_line(&mut self) -> Option<Slot> {
         const OTHERS: u32 = 8;
-        self.passed_by += 1;
-        if (self.line.is_empty() || self.passed_by > OTHERS)
+        if (self.line.is_empty() || self.passed_by >= OTHERS)
             && let Some(slot) = self.retries.pop_front()
         {
             self.passed_by = 0;
             return Some(slot);
         }
-        self.line.pop_front()
+        let slot = self.line.pop_front()?;
+        self.passed_by += 1;
+        Some(slot)
     }
 
     /// Takes in what the function declared.
@@ -126,123 +152,4 @@ impl Function {
         self.specs.extend(new.clone());
         Ok(new.into_values().collect())
     }
-}
-
-/// All function types seen so far.
-pub(crate) struct Functions {
-    list: Vec<Function>,
-    index: HashMap<TypeName, FunctionId, FixedState>,
-    /// Those whose backlog changed since the last seal.
-    dirty: Vec<FunctionId>,
-}
-
-impl Functions {
-    pub(crate) fn new(hash: FixedState) -> Functions {
-        Functions { list: Vec::new(), index: HashMap::with_hasher(hash), dirty: Vec::new() }
-    }
-
-    /// The function type, entered at its first mention.
-    pub(crate) fn enter(&mut self, name: &TypeName, endpoints: &[EndpointConfig]) -> FunctionId {
-        if let Some(id) = self.index.get(name) {
-            return *id;
-        }
-        let id = FunctionId(u32::try_from(self.list.len()).expect("function types are fewer than 2^32"));
-        self.list.push(Function {
-            name: name.clone(),
-            endpoint: find_endpoint(endpoints, name),
-            specs: BTreeMap::new(),
-            learned: false,
-            window: Window::new(find_endpoint(endpoints, name).map_or(1, |endpoint| endpoints[endpoint].calls_max)),
-            line: VecDeque::new(),
-            retries: VecDeque::new(),
-            passed_by: 0,
-            offered: false,
-            parked: BTreeSet::new(),
-            probe: None,
-            asleep: None,
-            woken: 0,
-            backlog: Backlog::default(),
-            backlog_sealed: Backlog::default(),
-            backlog_dirty: false,
-            waiting_bytes: 0,
-            metrics: FunctionMetrics::default(),
-        });
-        self.index.insert(name.clone(), id);
-        id
-    }
-
-    pub(crate) fn metrics(&self) -> BTreeMap<TypeName, FunctionMetrics> {
-        let of = |function: &Function| FunctionMetrics {
-            in_flight: function.window.in_flight() as u64,
-            window: function.window.size() as u64,
-            backlog: function.backlog.invocations,
-            backlog_bytes: function.backlog.bytes,
-            parked: function.backlog.parked,
-            ..function.metrics
-        };
-        self.list.iter().map(|function| (function.name.clone(), of(function))).collect()
-    }
-
-    /// What a function type has waiting, to be changed.
-    pub(crate) fn backlog(&mut self, id: FunctionId) -> &mut Backlog {
-        let function = &mut self.list[id.0 as usize];
-        if !std::mem::replace(&mut function.backlog_dirty, true) {
-            self.dirty.push(id);
-        }
-        &mut function.backlog
-    }
-
-    /// What changed in the backlogs since the last seal.
-    pub(crate) fn seal(&mut self, writes: &mut Vec<Write>) {
-        for id in std::mem::take(&mut self.dirty) {
-            let function = &mut self[id];
-            function.backlog_dirty = false;
-            if function.backlog != function.backlog_sealed {
-                function.backlog_sealed = function.backlog;
-                writes.push(Write::Backlog { function: function.name.clone(), backlog: function.backlog });
-            }
-        }
-    }
-
-    /// Takes up the backlog that the ledger has.
-    pub(crate) fn restore(&mut self, name: &TypeName, backlog: Backlog, endpoints: &[EndpointConfig]) {
-        let id = self.enter(name, endpoints);
-        let function = &mut self[id];
-        function.backlog = backlog;
-        function.backlog_sealed = backlog;
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.list.len()
-    }
-
-    pub(crate) fn find(&self, name: &TypeName) -> Option<FunctionId> {
-        self.index.get(name).copied()
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (FunctionId, &Function)> {
-        (0..).map(FunctionId).zip(&self.list)
-    }
-}
-
-impl std::ops::Index<FunctionId> for Functions {
-    type Output = Function;
-
-    fn index(&self, id: FunctionId) -> &Function {
-        &self.list[id.0 as usize]
-    }
-}
-
-impl std::ops::IndexMut<FunctionId> for Functions {
-    fn index_mut(&mut self, id: FunctionId) -> &mut Function {
-        &mut self.list[id.0 as usize]
-    }
-}
-
-/// The endpoint that serves a function type: an exact pattern before its namespace's; no hierarchy.
-pub(crate) fn find_endpoint(endpoints: &[EndpointConfig], function: &TypeName) -> Option<usize> {
-    let exact =
-        |endpoint: &EndpointConfig| matches!(&endpoint.functions, FunctionPattern::Exact(name) if name == function);
-    let namespace = |endpoint: &EndpointConfig| matches!(&endpoint.functions, FunctionPattern::Namespace(namespace) if namespace == function.namespace());
-    endpoints.iter().position(exact).or_else(|| endpoints.iter().position(namespace))
 }

@@ -6,10 +6,12 @@
 
 use millpond_protocol::Address;
 
-use crate::cell::{Failure, Phase, Slot};
+use crate::cells::Slot;
 use crate::engine::Engine;
+use crate::failure::Failure;
 use crate::load::LoadedAddress;
 use crate::mailbox::Pending;
+use crate::phase::Phase;
 use crate::{Answer, Event, FailureKind, Invocation, Load, Sequence};
 
 impl Engine {
@@ -60,7 +62,6 @@ impl Engine {
         backlog.bytes += bytes as u64;
         self.backlog_bytes += bytes as u64;
         if phase == Phase::Idle {
-            self.cells.used(slot);
             self.ready(slot);
         } else {
             self.recount(slot);
@@ -76,7 +77,6 @@ impl Engine {
         let function = self.functions.enter(&address.function, &self.config.endpoints);
         let room = self.admits(function);
         let slot = self.cells.insert(address, function);
-        self.cells[slot].phase = Phase::Away;
         match room {
             true => self.start_loading(slot),
             false => self.left_behind(function),
@@ -96,10 +96,9 @@ impl Engine {
     /// Asks for all of an address.
     pub(crate) fn start_loading(&mut self, slot: Slot) {
         let cell = &mut self.cells[slot];
-        cell.phase = Phase::Loading;
         cell.mailbox.await_load();
-        let (address, bytes) = (cell.address.clone(), self.config.limits.mailbox_bytes / 2);
-        self.recount(slot);
+        let (address, bytes) = (cell.address.clone(), self.config.limits.mailbox_page_bytes());
+        self.enter(slot, Phase::Loading);
         self.load(Load::Address { address, bytes });
     }
 
@@ -119,7 +118,6 @@ impl Engine {
         cell.accessed = loaded.accessed;
         let next = loaded.failure.as_ref().map(|failure| failure.next);
         cell.failure = loaded.failure.map(Failure::restored);
-        self.cells.used(slot);
         match next {
             Some(next) => self.parked_before(slot, next),
             None => self.go_on(slot),
@@ -127,7 +125,6 @@ impl Engine {
         if self.cells[slot].phase == Phase::Idle {
             self.remove_expired(slot);
         }
-        self.run_operations(slot);
         if next.is_some() {
             self.goes_to_sleep(slot);
         }
@@ -152,17 +149,15 @@ impl Engine {
             Phase::Refilling => self.go_on(slot),
             _ => self.recount(slot),
         }
-        self.run_operations(slot);
     }
 
-    /// The cell has run or was loaded: it gets its turn, reads on, or has nothing to do.
+    /// The cell has nothing to wait for any more: it gets its turn, reads on, or has nothing to do.
     pub(crate) fn go_on(&mut self, slot: Slot) {
         let mailbox = &self.cells[slot].mailbox;
         if mailbox.is_empty() {
-            self.rest(slot);
+            self.enter(slot, Phase::Idle);
         } else if mailbox.head().is_empty() {
-            self.cells[slot].phase = Phase::Refilling;
-            self.recount(slot);
+            self.enter(slot, Phase::Refilling);
             self.read_on(slot);
         } else {
             self.ready(slot);
@@ -172,10 +167,10 @@ impl Engine {
     /// Reads more invocations of an address, when there is room for them.
     pub(crate) fn read_on(&mut self, slot: Slot) {
         let cell = &mut self.cells[slot];
-        let limit = self.config.limits.mailbox_bytes;
-        if let Some(from) = cell.mailbox.read_on(limit) {
+        let bytes = self.config.limits.mailbox_page_bytes();
+        if let Some(from) = cell.mailbox.read_on(bytes) {
             let address = cell.address.clone();
-            self.load(Load::Mailbox { address, from, bytes: limit / 2 });
+            self.load(Load::Mailbox { address, from, bytes });
         }
     }
 
@@ -190,12 +185,5 @@ impl Engine {
                 self.park(slot, None);
             }
         }
-    }
-
-    /// The cell has nothing to do.
-    fn rest(&mut self, slot: Slot) {
-        self.cells[slot].phase = Phase::Idle;
-        self.recount(slot);
-        self.cells.idle(slot);
     }
 }

@@ -34,6 +34,31 @@
 //! The first request to a function type carries no state: the answer teaches the engine what the function declares, and
 //! the batch is sent again with it. A token that an answer names is looked up in the ledger between reply and effect.
 //!
+//! Three counts of bytes: *pending* ones are invocations in memory, *waiting* ones are addresses in memory that wait for
+//! anything but an arrival or an answer, the *backlog* of a function type is all that it has not run, in memory and in the
+//! ledger. Three counts of attempts: those of the *request* that is being tried, those of the *failure* it is in, over every
+//! parking, and how many of them were *rejections*.
+//!
+//! # One address in memory
+//! ```text
+//!  Away ──▶ Loading ──┬─ nothing waits ──▶ Idle ──── arrival ─────────────────┐
+//!  no room            │                                                       │
+//!                     ▼                                                       │
+//!        ┌────────▶ Runnable ◀────────────────────────────────────────────────┘
+//!        │            │ its turn
+//!        │            ▼
+//!        │          InFlight ──┬─ answered, nothing waits ───────────────▶ Idle
+//!        │                     ├─ answered, more waits; a batch is cut ──▶ Runnable
+//!        │                     ├─ answered, the rest is in the ledger ───▶ Refilling ──┐ page
+//!        │                     ├─ failed, the budget lasts ──────────────▶ BackOff ────┤ time
+//!        │                     └─ failed, the budget is used up ─────────▶ Parked ─────┤ time, hope, a person
+//!        └─────────────────────────────────────────────────────────────────────────────┘
+//! ```
+//! `Loading`, `Runnable` and `Idle` lead to `Parked` as well: for want of an endpoint, for a failure that the ledger kept, or
+//! when its turn came too late. What a policy or a person takes out leads to where what is left belongs: `Runnable`,
+//! `Refilling` or `Idle`. An address leaves memory from `Away`, `Idle`, `Runnable` or `Parked`, as soon as the ledger has all
+//! of it. `phase.rs` holds the arrows, and is the only place where an address changes its phase.
+//!
 //! # What it promises
 //! - One batch in flight per address, in arrival order; what arrives meanwhile is the next batch.
 //! - The effects of an answer are applied together or not at all, and belong to one checkpoint together with the end of
@@ -54,8 +79,11 @@
 //! |---|---|
 //! | `ingest.rs` | events, messages and loaded addresses come in |
 //! | `position.rs` | records of partitions come in, each once, in order |
-//! | `cell.rs`, `mailbox.rs` | one address in memory; what it has not run, of which only a part is in memory |
-//! | `function.rs`, `window.rs` | one function type; how many calls it gets |
+//! | `cell.rs`, `cells.rs` | one address in memory; the table of them, and who leaves when idle |
+//! | `phase.rs` | what an address waits for, and what a change of that brings with it |
+//! | `mailbox.rs` | what an address has not run, of which only a part is in memory |
+//! | `function.rs`, `functions.rs` | one function type; the table of them, and who serves each |
+//! | `window.rs` | how many calls a function type gets |
 //! | `dispatch.rs` | who is called next, and with what |
 //! | `learn.rs`, `apply.rs` | an answer teaches what its function declares, or takes effect, all of it or nothing |
 //! | `failure.rs`, `parking.rs` | what happens without an answer; how a parked address comes to its next attempt |
@@ -67,10 +95,11 @@
 //! | `pressure.rs` | who has to wait when there is too much |
 //! | `idempotency.rs`, `lane.rs` | events that come again; records for the outside |
 //! | `seal.rs` | checkpoints |
+//! | `audit.rs` | what must hold of all of it between two inputs |
 //!
 //! The data that crosses the border is in `input.rs`, `output.rs`, `checkpoint.rs`, `load.rs`, `reply.rs`, `view.rs`
-//! and `config.rs`; `keygroup.rs` says which key group an id has. `accept.rs`, `place.rs` and `memory.rs` are no part
-//! of the engine: they are what its ledgers share.
+//! and `config.rs`; `keygroup.rs` says which key group an id has. `ledger/` is no part of the engine: it is what
+//! ledgers share.
 //!
 //! # Deliberately not here
 //! - A clock of its own: while the driver's time is behind the highest one seen, nothing falls due (retries, parking, age
@@ -78,9 +107,10 @@
 //! - Values that expired and whose function type was not called since the start stay in the ledger until it is: how long
 //!   they live is what it says then.
 
-mod accept;
 mod apply;
+mod audit;
 mod cell;
+mod cells;
 mod checkpoint;
 mod config;
 mod dead_letter;
@@ -90,19 +120,20 @@ mod engine;
 mod expiry;
 mod failure;
 mod function;
+mod functions;
 mod idempotency;
 mod ingest;
 mod input;
 mod keygroup;
 mod lane;
 mod learn;
+mod ledger;
 mod load;
 mod mailbox;
-mod memory;
 mod operate;
 mod output;
 mod parking;
-mod place;
+mod phase;
 mod position;
 mod pressure;
 mod recall;
@@ -115,7 +146,6 @@ mod tokens;
 mod view;
 mod window;
 
-pub use accept::{Lanes, MovedLane, NEW_LANE, Refused, moved_lanes};
 pub use checkpoint::{
     Backlog, Checkpoint, DelayedMessage, FailureRecord, IdempotencyEntry, Invocation, Meta, Restored, StateValue, Write,
 };
@@ -126,11 +156,10 @@ pub use failure::{CallFailure, FailureKind};
 pub use function::FunctionMetrics;
 pub use input::{Event, IdempotencyKey, Input};
 pub use keygroup::{KEY_GROUPS, key_group};
+pub use ledger::{Lanes, MemoryLedger, MovedLane, NEW_LANE, Place, Refused, moved_lanes};
 pub use load::{Load, Loaded, LoadedAddress};
-pub use memory::MemoryLedger;
 pub use operate::Operation;
 pub use output::{Answer, Call, CallState, Notice, Output};
-pub use place::Place;
 pub use position::{Partition, Record};
 pub use reply::{DelayedEffect, Effects, EgressRecord, Expiration, Message, Mutation, Rejection, Reply, StateSpec};
 pub use sweep::Lives;

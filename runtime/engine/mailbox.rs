@@ -84,9 +84,10 @@ impl Mailbox {
         }
     }
 
-    /// Where to read on, when there is room for it; the caller then reads. Never asked twice for one page.
-    pub(crate) fn read_on(&mut self, limit: usize) -> Option<Sequence> {
-        let low = self.head.is_empty() || self.bytes < limit / 2;
+    /// Where to read on, when less than a page of `bytes` is in memory; the caller then reads. Never asked twice for one
+    /// page.
+    pub(crate) fn read_on(&mut self, bytes: usize) -> Option<Sequence> {
+        let low = self.head.is_empty() || self.bytes < bytes;
         let from = self.gap.filter(|_| low && !self.reading)?;
         self.reading = true;
         Some(from)

@@ -5,8 +5,9 @@
 
 use millpond_protocol::Address;
 
-use crate::cell::{Phase, Slot};
+use crate::cells::Slot;
 use crate::engine::Engine;
+use crate::phase::Phase;
 use crate::{Answer, DeadLetterRoute, DecidedBy, Receipt, Sequence};
 
 /// What a person wants done about an address.
@@ -33,7 +34,7 @@ impl Engine {
         }
         let slot = self.touch_loaded(address.clone());
         self.operations.entry(slot).or_default().push_back((operation, receipt));
-        self.run_operations(slot);
+        self.operable.push_back(slot);
     }
 
     /// Nobody waits for an address any more.
@@ -43,10 +44,17 @@ impl Engine {
         }
     }
 
-    /// Runs what people want done about an address, unless it is being loaded or called: then it waits for the outcome.
-    pub(crate) fn run_operations(&mut self, slot: Slot) {
-        while !matches!(self.cells[slot].phase, Phase::Loading | Phase::Refilling | Phase::InFlight(_))
-            && let Some(operations) = self.operations.get_mut(&slot)
+    /// Runs what people want done about addresses that entered a phase.
+    pub(crate) fn run_operations(&mut self) {
+        while let Some(slot) = self.operable.pop_front() {
+            self.run_operations_of(slot);
+        }
+    }
+
+    /// The same for one address, unless it is being loaded or called: then it waits for the outcome.
+    fn run_operations_of(&mut self, slot: Slot) {
+        while let Some(operations) = self.operations.get_mut(&slot)
+            && !matches!(self.cells[slot].phase, Phase::Loading | Phase::Refilling | Phase::InFlight(_))
         {
             let Some((operation, receipt)) = operations.pop_front() else {
                 self.operations.remove(&slot);

@@ -7,10 +7,11 @@
 
 use std::hash::BuildHasher;
 
-use crate::cell::{Phase, Slot};
+use crate::cells::Slot;
 use crate::engine::Engine;
-use crate::function::FunctionId;
-use crate::timers::Timer;
+use crate::functions::FunctionId;
+use crate::phase::Phase;
+use crate::timers::{Timer, TimerKey};
 use crate::window::PAUSE_MS_MAX;
 use crate::{FailureKind, Millis, Notice};
 
@@ -70,18 +71,8 @@ impl Engine {
 
     /// Lets an address wait among the parked ones of its type.
     pub(crate) fn wait_parked(&mut self, slot: Slot, due: Millis) {
-        self.release(slot);
         let timer = self.set_timer(due, Timer::Cell(slot));
-        let cell = &mut self.cells[slot];
-        cell.phase = Phase::Parked(timer);
-        let id = cell.function;
-        let function = &mut self.functions[id];
-        function.parked.insert(timer);
-        let unreachable = cell.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Unreachable);
-        if let Some(endpoint) = function.endpoint.filter(|_| unreachable) {
-            self.unreachable[endpoint].insert(id);
-        }
-        self.recount(slot);
+        self.enter(slot, Phase::Parked(timer));
     }
 
     /// An address came back from the ledger with the failure that it was parked with.
@@ -97,40 +88,17 @@ impl Engine {
         let function = &self.functions[cell.function];
         let hope = failure.parked.unwrap_or(0) <= function.woken.max(self.started);
         if !rejected || next <= self.now || hope {
+            self.go_on(slot);
             self.cells[slot].one_attempt = rejected;
-            return self.go_on(slot);
+            return;
         }
         self.wait_parked(slot, next);
     }
 
     /// Gives a parked or backing-off address its turn.
     pub(crate) fn wake(&mut self, slot: Slot) {
-        if self.stop_waiting(slot) {
+        if matches!(self.cells[slot].phase, Phase::BackOff(_) | Phase::Parked(_)) {
             self.go_on(slot);
-        }
-    }
-
-    /// Takes an address out of back-off or parking. False when it was in neither.
-    pub(crate) fn stop_waiting(&mut self, slot: Slot) -> bool {
-        let cell = &mut self.cells[slot];
-        match cell.phase {
-            Phase::BackOff(timer) => {
-                self.timers.remove(&timer);
-                true
-            }
-            Phase::Parked(timer) => {
-                cell.attempts = 0;
-                cell.incomplete_rounds = 0;
-                cell.one_attempt = false;
-                let id = cell.function;
-                self.functions[id].parked.remove(&timer);
-                if self.functions[id].probe == Some(slot) {
-                    self.set_probe(id, None);
-                }
-                self.timers.remove(&timer);
-                true
-            }
-            _ => false,
         }
     }
 
@@ -141,9 +109,8 @@ impl Engine {
         for slot in self.parked(function, usize::MAX) {
             let rejected =
                 self.cells[slot].failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Rejected);
-            self.stop_waiting(slot);
-            self.cells[slot].one_attempt = rejected;
             self.go_on(slot);
+            self.cells[slot].one_attempt = rejected;
         }
     }
 
@@ -165,15 +132,14 @@ impl Engine {
     /// A rejected address of a type was answered after all: the function was mended, perhaps for others too.
     pub(crate) fn wake_some(&mut self, function: FunctionId) {
         for slot in self.parked(function, 2) {
-            self.stop_waiting(slot);
-            self.cells[slot].one_attempt = true;
             self.go_on(slot);
+            self.cells[slot].one_attempt = true;
         }
     }
 
     /// The first so many parked addresses of a type, by the time of their next attempt.
     fn parked(&self, function: FunctionId, most: usize) -> Vec<Slot> {
-        let slot = |key: &(Millis, u64)| match self.timers.get(key) {
+        let slot = |key: &TimerKey| match self.timers.get(key) {
             Some(Timer::Cell(slot)) => Some(*slot),
             _ => None,
         };

@@ -9,8 +9,10 @@
 
 use millpond_protocol::Address;
 
-use crate::cell::{Phase, Slot};
+use crate::cells::Slot;
+use crate::config::relaxed;
 use crate::engine::Engine;
+use crate::phase::Phase;
 use crate::{Answer, Event, Output, Receipt};
 
 impl Engine {
@@ -72,10 +74,10 @@ impl Engine {
             return;
         }
         let limits = &self.config.limits;
-        let room = |limit: usize| if self.paused { limit / 4 * 3 } else { limit };
+        let room = |limit: usize| if self.paused { relaxed(limit) } else { limit };
         let lanes_full = self.lanes.iter().any(|lane| lane.waiting() > room(limits.lane_records as usize) as u64);
         let full = self.pending_bytes + self.idempotency.looking_bytes() > room(limits.pending_bytes)
-            || self.delta.bytes() > room(limits.checkpoint_bytes * 8)
+            || self.delta.bytes() > room(limits.delta_bytes())
             || lanes_full;
         if full != self.paused {
             self.paused = full;

@@ -8,9 +8,10 @@ use std::collections::VecDeque;
 
 use millpond_protocol::Address;
 
-use crate::cell::{Phase, Slot};
+use crate::cells::Slot;
 use crate::engine::Engine;
-use crate::function::FunctionId;
+use crate::functions::FunctionId;
+use crate::phase::Phase;
 use crate::{Load, Place};
 
 /// A pass over the addresses that the ledger lists: from its start to the end, and from the beginning to its start.

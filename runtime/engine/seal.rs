@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::cell::Slot;
+use crate::cells::Slot;
 use crate::engine::Engine;
 use crate::{Answer, Checkpoint, LaneId, Meta, Millis, Output, Receipt, Write};
 
@@ -144,6 +144,8 @@ impl Engine {
         let cells = std::mem::take(&mut self.delta.cells);
         for slot in &cells {
             self.seal_cell(*slot, number, &mut writes);
+            // Values that are gone took room until here.
+            self.recount(*slot);
         }
         self.delta.sealed_cells = cells;
         self.functions.seal(&mut writes);

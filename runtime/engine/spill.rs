@@ -9,11 +9,14 @@ use std::collections::{BTreeSet, VecDeque};
 use millpond_protocol::Address;
 
 use crate::Millis;
-use crate::cell::{Phase, Slot};
+use crate::cells::Slot;
+use crate::config::relaxed;
 use crate::engine::Engine;
-use crate::function::{Function, FunctionId};
+use crate::function::Function;
+use crate::functions::FunctionId;
+use crate::phase::Phase;
 use crate::recall::Pass;
-use crate::timers::Timer;
+use crate::timers::{Timer, TimerKey};
 
 /// Addresses of one function type in line, beyond which no more are brought back while it is in trouble.
 const TROUBLED_LINE: usize = 64;
@@ -58,7 +61,9 @@ impl Engine {
         let (function, limit) = (&self.functions[function], self.config.limits.waiting_bytes);
         let slow = function.window.in_trouble() && function.line.len() >= TROUBLED_LINE;
         let others = function.waiting_bytes - self.probe_bytes(function);
-        !slow && others <= limit / 2 && self.waiting_bytes - self.probing_bytes <= limit
+        !slow
+            && others <= self.config.limits.waiting_bytes_of_a_type()
+            && self.waiting_bytes - self.probing_bytes <= limit
     }
 
     fn probe_bytes(&self, function: &Function) -> usize {
@@ -76,11 +81,7 @@ impl Engine {
     /// Counts what a cell holds, as often as that or its phase changes.
     pub(crate) fn recount(&mut self, slot: Slot) {
         let cell = &mut self.cells[slot];
-        let pending = cell.mailbox.bytes();
-        let waiting = match cell.phase {
-            Phase::Idle | Phase::InFlight(_) => 0,
-            _ => cell.bytes() + pending,
-        };
+        let (pending, waiting) = cell.counts();
         let before = std::mem::replace(&mut cell.counted_waiting, waiting);
         let function = &mut self.functions[cell.function];
         if function.probe == Some(slot) {
@@ -159,7 +160,7 @@ impl Engine {
 
     /// Lets waiting addresses leave memory until three quarters of the room are used, if it was too little.
     fn spill_over(&mut self) {
-        let (limit, enough) = (self.config.limits.waiting_bytes, self.config.limits.waiting_bytes / 4 * 3);
+        let (limit, enough) = (self.config.limits.waiting_bytes, relaxed(self.config.limits.waiting_bytes));
         if self.waiting_bytes <= limit {
             return;
         }
@@ -191,7 +192,7 @@ impl Engine {
 
     /// Parked addresses of a function type leave, those first that are tried last, until it holds no more than `enough`.
     fn spill_parked(&mut self, function: FunctionId, enough: usize) {
-        let keys: Vec<(Millis, u64)> = self.functions[function].parked.iter().rev().copied().collect();
+        let keys: Vec<TimerKey> = self.functions[function].parked.iter().rev().copied().collect();
         for key in keys {
             let of = &self.functions[function];
             if of.waiting_bytes <= enough {
@@ -212,7 +213,6 @@ impl Engine {
         if let Phase::Parked((due, _)) = phase
             && self.may_leave(slot)
         {
-            self.stop_waiting(slot);
             self.falls_asleep(function, due);
             self.forget(slot);
         }
@@ -226,7 +226,6 @@ impl Engine {
             let mut kept = VecDeque::with_capacity(line.len());
             for slot in line.into_iter().rev() {
                 if self.waiting_bytes > enough && self.may_leave(slot) {
-                    self.release(slot);
                     match &self.cells[slot].failure {
                         Some(failure) if failure.parked.is_some() => {
                             self.falls_asleep(function, self.now.saturating_add(self.config.limits.parked_ms));
@@ -251,30 +250,19 @@ impl Engine {
         settled && !cell.mailbox.is_reading() && !self.operations.contains_key(&slot)
     }
 
-    /// The cell leaves memory.
-    fn forget(&mut self, slot: Slot) {
-        debug_assert!(!self.held.contains_key(&slot) && !self.operations.contains_key(&slot));
-        let cell = &self.cells[slot];
-        let function = &mut self.functions[cell.function];
-        function.waiting_bytes -= cell.counted_waiting;
-        self.waiting_bytes -= cell.counted_waiting;
-        self.pending_bytes -= cell.counted_pending;
-        self.cells.remove(slot);
-    }
-
     /// What is parked makes room for those of its type that were left behind: it is tried later anyway.
     pub(crate) fn make_room(&mut self) {
         if !std::mem::take(&mut self.spill.may_make_room) {
             return;
         }
-        let limit = self.config.limits.waiting_bytes;
+        let limit = self.config.limits.waiting_bytes_of_a_type();
         let crowded = |function: &&FunctionId| {
             let function = &self.functions[**function];
-            function.waiting_bytes > limit / 2 && !function.parked.is_empty()
+            function.waiting_bytes > limit && !function.parked.is_empty()
         };
         let crowded: Vec<FunctionId> = self.spill.left_behind.iter().filter(crowded).copied().collect();
         for function in crowded {
-            self.spill_parked(function, limit / 4);
+            self.spill_parked(function, limit / 2);
         }
     }
 }

@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use millpond_protocol::{Address, TypeName};
 
-use crate::cell::{Phase, Slot};
+use crate::cells::Slot;
 use crate::engine::Engine;
 use crate::expiry;
+use crate::phase::Phase;
 use crate::{Expiration, Load, Millis};
 
 /// Rows that are looked at for one page.

@@ -4,9 +4,13 @@
 //! for what only an event can wake.
 
 use crate::Millis;
-use crate::cell::{Phase, Slot};
+use crate::cells::Slot;
 use crate::engine::Engine;
-use crate::function::FunctionId;
+use crate::functions::FunctionId;
+use crate::phase::Phase;
+
+/// A timer: its time, and a number that keeps equal times apart, in order.
+pub(crate) type TimerKey = (Millis, u64);
 
 /// What a timer is for.
 #[derive(Debug, Clone, Copy)]
@@ -26,13 +30,10 @@ impl Engine {
             match entry.get() {
                 Timer::Cell(slot) => {
                     let slot = *slot;
+                    entry.remove();
                     let parked = matches!(self.cells[slot].phase, Phase::Parked(_));
-                    self.stop_waiting(slot);
+                    self.go_on(slot);
                     self.cells[slot].one_attempt = parked;
-                    match parked {
-                        true => self.go_on(slot),
-                        false => self.make_runnable(slot),
-                    }
                 }
                 Timer::Function(function) => {
                     let function = *function;
@@ -44,7 +45,7 @@ impl Engine {
         self.sleepers_due();
     }
 
-    pub(crate) fn set_timer(&mut self, due: Millis, timer: Timer) -> (Millis, u64) {
+    pub(crate) fn set_timer(&mut self, due: Millis, timer: Timer) -> TimerKey {
         let key = (due, self.next_timer);
         self.next_timer += 1;
         self.timers.insert(key, timer);

@@ -4,6 +4,7 @@
 //! hands it to the engine and queues what the engine asks for. A crash throws the engine and the queue away and keeps the
 //! ledger. The commit of a checkpoint and the word that it is durable are two entries: a crash may fall between them.
 
+mod turns;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -88,6 +89,7 @@ struct World {
     named: BTreeSet<(Address, Sequence)>,
     /// When a delayed node can be due at the earliest.
     not_before: BTreeMap<u64, Millis>,
+    turns: turns::Turns,
     /// People who wait.
     operated: BTreeSet<Receipt>,
     trace: bool,
@@ -138,6 +140,7 @@ pub fn run(seed: u64) -> Result<Report, String> {
         rejected: BTreeSet::new(),
         named: BTreeSet::new(),
         not_before: BTreeMap::new(),
+        turns: turns::Turns::default(),
         operated: BTreeSet::new(),
         trace: std::env::var_os("MILLPOND_SIM_TRACE").is_some(),
         tick: None,
@@ -434,6 +437,7 @@ impl World {
         self.stopping = false;
         self.stopped = false;
         self.flying.clear();
+        self.turns = turns::Turns::default();
         self.learned.clear();
         self.touched.values_mut().for_each(|(_, here)| *here = None);
         self.frees.clear();
@@ -454,6 +458,8 @@ impl World {
             function::put_time(reply, self.now.max(self.engine.now()));
         }
         self.trace(&format!("{} {input:?}", self.now));
+        self.comes_back(&input);
+        let succeeds = self.succeeds(&input).map(|target| (self.parked_beside(&target), target));
         if let Input::Reply { call, .. } | Input::CallFailed { call, .. } = &input
             && let Some(target) = self.flying.remove(call)
             && matches!(input, Input::Reply { .. })
@@ -465,6 +471,7 @@ impl World {
         }
         self.engine.handle(self.now, input);
         self.drain()?;
+        succeeds.map_or(Ok(()), |(before, target)| self.check_success(&target, &before))?;
         if self.stopped { self.ended() } else { Ok(()) }
     }
 
@@ -477,6 +484,7 @@ impl World {
             }
             match output {
                 Output::Load(load) => {
+                    self.asks_for(&load)?;
                     let delay = self.delay(self.scenario.faults.load_slow);
                     // The answer may be as old as the question, or as new as the moment in which it is given.
                     let happening = match self.random.u32(0..4) {
@@ -494,6 +502,7 @@ impl World {
                     if self.flying.len() > self.scenario.config.limits.calls_in_flight {
                         return Err(format!("{} calls are in flight", self.flying.len()));
                     }
+                    self.goes_out(&call);
                     self.check_expiry(&call)?;
                     self.check_due(&call)?;
                     let delay = self.random.u64(0..20);
@@ -524,6 +533,7 @@ impl World {
                 Output::Stopped => self.stopped = true,
             }
         }
+        self.check_turns()?;
         self.arm()
     }
 

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use millpond_protocol::{Address, TypeName};
 
+use super::accept::{Lanes, NEW_LANE, Refused, moved_lanes};
 use crate::Lives;
-use crate::accept::{Lanes, NEW_LANE, Refused, moved_lanes};
 use crate::{
     Backlog, Checkpoint, DelayedMessage, FailureRecord, IdempotencyEntry, Invocation, LaneName, Load, Loaded,
     LoadedAddress, Millis, Partition, Place, Restored, Sequence, StateSpec, StateValue, Write,
