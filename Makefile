@@ -18,8 +18,16 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16 | sed 's/^/  /'
 
 .PHONY: demo
-demo: setup runtime ## the greeter through a kill -9 and a restart, in a minute
+demo: setup runtime ## card fraud, caught while it happens, through a kill -9, in a minute
+	@$(TARGET)/debug/fraud-demo
+
+.PHONY: demo-python
+demo-python: setup runtime ## two Python functions through a kill -9, step by step
 	@$(MILLPOND_PYTHON) functions-examples/python/greeter/demo.py $(MILLPOND)
+
+.PHONY: notifications
+notifications: setup-build runtime ## 10,000 notifications through two kills: make notifications [COUNT=10000]
+	@MILLPOND_NOTIFICATIONS=$(or $(COUNT),10000) deploy/dev/build test --workspace --test exactly_once -- --nocapture
 
 .PHONY: test
 test: setup ## formatting, lints and every test; what CI runs
@@ -33,6 +41,20 @@ replay: setup ## a file of bank transactions through three kills: make replay CS
 	@test -f "$(CSV)" || { echo 'error: no file `$(CSV)`' >&2; \
 	  echo 'hint: make replay CSV=FILE, with columns transaction_id, account_id, type, amount (functions-examples/python/balance)' >&2; exit 2; }
 	@MILLPOND_REPLAY_CSV="$(abspath $(CSV))" deploy/dev/build test --workspace --test e2e replay -- --nocapture
+
+.PHONY: kill
+kill: setup ## 50,000 events through 20 kills, and through 200 losses of power: make kill [SEED=1]
+	@MILLPOND_KILL_EVENTS=50000 MILLPOND_KILL_KEYS=1000 MILLPOND_KILL_RUNTIME=20 MILLPOND_KILL_FUNCTIONS=5 \
+	  MILLPOND_KILL_POWER=200 $(if $(SEED),MILLPOND_KILL_SEED=$(SEED)) \
+	  deploy/dev/build test --workspace --test e2e kills:: -- --nocapture --test-threads 1
+
+.PHONY: bench-ledger
+bench-ledger: setup-build ## what an invocation costs the ledger: CPU of a commit; BENCH_DIR=FOLDER says on which disk
+	@CARGO_PROFILE_DEV_OPT_LEVEL=3 deploy/dev/build bench --profile dev -p millpond-bench-ledger
+
+.PHONY: limits
+limits: setup-build runtime ## memory with millions of addresses, and a function that fails for ever: 20 minutes
+	@deploy/dev/build run -p millpond-limits -- --millpond $(MILLPOND) $(LIMITS)
 
 .PHONY: check-modules
 check-modules: setup-build runtime ## `millpond check` over a folder of module files: make check-modules DIR=FOLDER
@@ -70,6 +92,7 @@ setup: ## only the set-up that the others do first
 	@deploy/dev/setup
 setup-build:
 	@deploy/dev/setup build
-# Built as part of the tests, not with `cargo build`: the same features, so that no dependency is compiled twice.
+# The runtime and the fraud example. Built as part of the tests, not with `cargo build`: the same features, so that no
+# dependency is compiled twice.
 runtime:
-	@deploy/dev/build test --workspace --test e2e --no-run
+	@deploy/dev/build test --workspace --test e2e --test golden --no-run

@@ -11,7 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use millpond_engine::{AddressView, Answer, Event, LaneId, Metrics, Operation};
+use millpond_engine::{AddressView, Answer, Event, FunctionView, LaneId, Metrics, Operation};
 use millpond_protocol::Address;
 use tokio::sync::{oneshot, watch};
 
@@ -41,6 +41,15 @@ pub enum Request {
         /// `None` when it is not in memory.
         reply: oneshot::Sender<Option<AddressView>>,
     },
+    /// Which function types are known, and how are they?
+    Functions {
+        /// From this place on, in the order in which they were met.
+        from: usize,
+        /// At most so many.
+        most: usize,
+        /// The page, and whether there are more.
+        reply: oneshot::Sender<(Vec<FunctionView>, bool)>,
+    },
     /// What do the counters say?
     Metrics {
         /// The counters.
@@ -69,10 +78,32 @@ pub enum Readiness {
     Starting,
     /// Events are taken in.
     Ready,
+    /// The disk is nearly full: no event is taken in until there is room.
+    NoRoom(Arc<str>),
     /// No event is taken in any more; what is there becomes durable.
     Stopping,
     /// Something broke that a restart must mend.
     Failed(Arc<str>),
+}
+
+/// Who wants intake to pause.
+#[derive(Debug, Clone, Copy, Default)]
+struct Paused {
+    engine: bool,
+    disk: bool,
+}
+
+/// The disk that the ledger is on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Room {
+    /// Its size.
+    pub bytes: u64,
+    /// What this process may still write.
+    pub free_bytes: u64,
+    /// Why no event is taken in, while that is so.
+    pub short: Option<Arc<str>>,
+    /// True while no function is called either.
+    pub calls_held: bool,
 }
 
 /// Asks the engine; cheap to clone.
@@ -81,16 +112,18 @@ pub struct EngineHandle(Arc<Shared>);
 
 struct Shared {
     send: Box<dyn Fn(Request) -> Result<(), EngineGone> + Send + Sync>,
-    paused: watch::Receiver<bool>,
+    paused: watch::Receiver<Paused>,
     readiness: watch::Receiver<Readiness>,
+    room: watch::Receiver<Room>,
     published: Vec<watch::Receiver<u64>>,
 }
 
 /// The node's half: what it tells the edges.
 #[derive(Debug)]
 pub struct NodeSide {
-    paused: watch::Sender<bool>,
+    paused: watch::Sender<Paused>,
     readiness: watch::Sender<Readiness>,
+    room: watch::Sender<Room>,
     published: Vec<watch::Sender<u64>>,
 }
 
@@ -101,11 +134,17 @@ impl EngineHandle {
         lanes: usize,
         send: impl Fn(Request) -> Result<(), EngineGone> + Send + Sync + 'static,
     ) -> (EngineHandle, NodeSide) {
-        let (paused_sender, paused) = watch::channel(false);
+        let (paused_sender, paused) = watch::channel(Paused::default());
         let (readiness_sender, readiness) = watch::channel(Readiness::Starting);
+        let (room_sender, room) = watch::channel(Room::default());
         let (published_senders, published) = (0..lanes).map(|_| watch::channel(0)).unzip();
-        let shared = Shared { send: Box::new(send), paused, readiness, published };
-        let node = NodeSide { paused: paused_sender, readiness: readiness_sender, published: published_senders };
+        let shared = Shared { send: Box::new(send), paused, readiness, room, published };
+        let node = NodeSide {
+            paused: paused_sender,
+            readiness: readiness_sender,
+            room: room_sender,
+            published: published_senders,
+        };
         (EngineHandle(Arc::new(shared)), node)
     }
 
@@ -145,6 +184,16 @@ impl EngineHandle {
         answer.await.map_err(|_| EngineGone)
     }
 
+    /// Function types from a place on, in the order in which the engine met them, and whether there are more.
+    ///
+    /// # Errors
+    /// [`EngineGone`] when no answer comes any more.
+    pub async fn functions(&self, from: usize, most: usize) -> Result<(Vec<FunctionView>, bool), EngineGone> {
+        let (reply, answer) = oneshot::channel();
+        (self.0.send)(Request::Functions { from, most, reply })?;
+        answer.await.map_err(|_| EngineGone)
+    }
+
     /// The engine's counters.
     ///
     /// # Errors
@@ -168,7 +217,16 @@ impl EngineHandle {
 
     /// What the node said last about itself.
     pub fn readiness(&self) -> Readiness {
-        self.0.readiness.borrow().clone()
+        let readiness = self.0.readiness.borrow().clone();
+        match (readiness, &self.0.room.borrow().short) {
+            (Readiness::Ready, Some(why)) => Readiness::NoRoom(why.clone()),
+            (readiness, _) => readiness,
+        }
+    }
+
+    /// What the node said last about its disk.
+    pub fn room(&self) -> Room {
+        self.0.room.borrow().clone()
     }
 
     /// Returns when the node stops or has failed.
@@ -181,13 +239,14 @@ impl EngineHandle {
     /// Waits while intake is paused; false when it still is after `patience`.
     pub async fn wait_while_paused(&self, patience: Duration) -> bool {
         let mut paused = self.0.paused.clone();
-        let resumed = paused.wait_for(|paused| !paused);
+        let resumed = paused.wait_for(|paused| !paused.engine && !paused.disk);
         matches!(tokio::time::timeout(patience, resumed).await, Ok(Ok(_)))
     }
 
     /// Whether intake is paused now.
     pub fn is_paused(&self) -> bool {
-        *self.0.paused.borrow()
+        let paused = self.0.paused.borrow();
+        paused.engine || paused.disk
     }
 
     /// The highest durable sequence number of a lane, and its changes; `None` for a lane that the node does not have.
@@ -199,7 +258,13 @@ impl EngineHandle {
 impl NodeSide {
     /// Intake is paused, or goes on.
     pub fn set_paused(&self, paused: bool) {
-        self.paused.send_replace(paused);
+        self.paused.send_modify(|now| now.engine = paused);
+    }
+
+    /// How much room the disk has. Intake pauses while it is short of it.
+    pub fn set_room(&self, room: Room) {
+        self.paused.send_modify(|now| now.disk = room.short.is_some());
+        self.room.send_replace(room);
     }
 
     /// Records of a lane are durable up to and including `upto`. Also called at the start, with what was restored.

@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod cli;
 pub mod config;
+mod credentials;
 pub mod edge;
 pub mod egress;
 pub mod errors;
@@ -11,5 +12,6 @@ pub mod ingress;
 pub mod invoker;
 mod kafka;
 pub mod ledger;
+pub mod measures;
 pub mod node;
 pub mod router;

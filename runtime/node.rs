@@ -5,7 +5,9 @@
 //! (`node/storage.rs`); sockets belong to the tokio runtime. A message's way: ingress, router, engine, invoker, engine,
 //! ledger, engine, egress. Every arrow between the last five passes through the engine thread.
 
+pub mod application;
 mod clock;
+mod disk;
 mod driver;
 mod kafka;
 mod notices;
@@ -24,9 +26,9 @@ use millpond_engine::Engine;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tracing::info;
+use tracing::{error, info, warn};
 
-use crate::admin::{Access, Admin, Token};
+use crate::admin::{Access, Admin, EndpointName, Token};
 use crate::cli::run::RunOptions;
 use crate::edge::{ConnectionLimits, listen, serve};
 use crate::egress::kafka::{self as kafka_egress, EgressHalted, Outlet};
@@ -37,7 +39,9 @@ use crate::ingress::{HttpIngress, IngressLimits};
 use crate::invoker::{InvalidEndpoint, Invoker};
 use crate::ledger::local::LocalLedger;
 use crate::ledger::{Ledger, LedgerError};
+use crate::measures::Measures;
 
+use application::Application;
 use driver::{Driver, Ending, Message};
 use stages::Stages;
 
@@ -70,6 +74,32 @@ pub enum NodeError {
         #[source]
         source: std::io::Error,
     },
+    /// The data directory is another application's.
+    #[error("`{}` belongs to application `{kept}`, and {by} says `{asked}`", path.display())]
+    OtherApplication {
+        /// The directory.
+        path: PathBuf,
+        /// The name that is kept there.
+        kept: String,
+        /// The name that was asked for.
+        asked: String,
+        /// By what.
+        by: &'static str,
+    },
+    /// The file that says which application it is cannot be understood.
+    #[error("file `APPLICATION` in `{}` cannot be understood: {why}", path.display())]
+    UnknownApplication {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// The module lacks components that the ledger holds work for.
+    #[error("the module has no place any more for what the ledger holds")]
+    Removed {
+        /// What it holds, a line each.
+        work: Vec<String>,
+    },
     /// The process lacks something of the machine.
     #[error("the system refused {what}")]
     System {
@@ -99,6 +129,8 @@ impl NodeError {
             NodeError::Listen { .. } => "MP7030",
             NodeError::Endpoint(_) => "MP4016",
             NodeError::Token { .. } => "MP7004",
+            NodeError::OtherApplication { .. } | NodeError::UnknownApplication { .. } => "MP7032",
+            NodeError::Removed { .. } => "MP7034",
             NodeError::System { .. } => "MP7031",
             NodeError::EngineGone => "MP3099",
         }
@@ -111,13 +143,34 @@ impl NodeError {
             NodeError::Listen { .. } => {
                 Some("choose another port or address; port 0 takes any that is free".to_owned())
             }
+            NodeError::OtherApplication { kept, .. } => {
+                Some(format!("start it with `--app {kept}`, or name another folder with `--data-dir`"))
+            }
+            NodeError::UnknownApplication { .. } => Some(
+                "bring the file back from a copy of the folder, or remove it and give the name with `--app`".to_owned(),
+            ),
+            NodeError::Removed { .. } => Some(
+                "bring the components back, or start once with `--allow-removed`: the work is kept until they are back"
+                    .to_owned(),
+            ),
             _ => None,
+        }
+    }
+
+    /// What belongs to it, a line each.
+    pub fn notes(&self) -> &[String] {
+        match self {
+            NodeError::Removed { work } => work,
+            _ => &[],
         }
     }
 }
 
 /// How long reads of the ledger that nobody waits for any more may hold up the end of the process.
 const SHUTDOWN: Duration = Duration::from_secs(5);
+
+/// How long `/readyz` says that the ledger failed, and why, until the process ends.
+const FAILED_SHOWN: Duration = Duration::from_secs(3);
 
 /// Runs a node until SIGTERM or SIGINT, then makes everything durable and returns.
 ///
@@ -141,14 +194,21 @@ async fn start(options: &RunOptions, files: usize) -> Result<(), NodeError> {
     // First of all, so that a signal during a long start ends it as politely as one behind it.
     let mut signals = Signals::new().map_err(|source| NodeError::System { what: "signal handlers", source })?;
     let token = read_token(options.admin_token_file.as_deref())?;
+    let read_token = read_token(options.admin_read_token_file.as_deref())?;
     let stages = Stages::new(&options.module);
     let listeners = Listeners::bind(options)?;
-    let ledger: Arc<dyn Ledger> = Arc::new(LocalLedger::open(&options.data_dir)?);
-    let restored = ledger.restore()?;
+    let open = if options.accept_data_loss { LocalLedger::open_accepting_data_loss } else { LocalLedger::open };
+    let local = Arc::new(open(&options.data_dir)?);
+    let restored = local.restore()?;
     let lanes = stages.egresses.lanes().to_vec();
     let hash_seed = stages::random_u64().map_err(|source| NodeError::System { what: "random bytes", source })?;
     let mut config = stages.engine_config(hash_seed);
     config.limits.calls_in_flight = config.limits.calls_in_flight.min(open_files::calls(files));
+    if let Some(calls) = options.calls_in_flight {
+        config.limits.calls_in_flight = calls.min(open_files::calls(files));
+    }
+    let application = settle(options, &local, &config, &restored)?;
+    let ledger: Arc<dyn Ledger> = local;
     let engine = Engine::new(config.clone(), &restored);
     let invoker = Invoker::new(stages.targets.clone(), config.limits.clone(), Arc::new(stages.egresses.clone()))?;
 
@@ -161,14 +221,18 @@ async fn start(options: &RunOptions, files: usize) -> Result<(), NodeError> {
         node.publish(lane, ledger.lane(name)?.1 - 1);
     }
     let node = Arc::new(node);
-    let (storage, storage_threads) = storage::start(&ledger, &lanes, &messages);
-    let outlets = start_egresses(&stages, options, &ledger, &handle, &messages)?;
+    let measures = Arc::<Measures>::default();
+    let (storage, storage_threads) = storage::start(&ledger, &lanes, &messages, &measures);
+    let outlets = start_egresses(&stages, &application, &ledger, &handle, &messages)?;
     let mut kafka = kafka::Kafka::new(&outlets);
     let inlets = start_ingresses(&stages, &restored, &handle, &messages);
     for inlet in &inlets {
         kafka.add(inlet.id.clone(), inlet.words());
     }
     let driver = Driver::new(engine, inbox, messages.clone(), invoker.clone(), storage, Arc::clone(&node), kafka);
+    let floors = disk::Floors { intake: options.disk_free_intake, calls: options.disk_free_calls };
+    let disk = disk::watch(&options.data_dir, floors, Arc::clone(&node), messages.clone());
+    let disk = disk.map_err(|source| NodeError::System { what: "a thread", source })?;
     let (ended, end) = tokio::sync::oneshot::channel();
     let thread = std::thread::Builder::new().name("millpond-engine".to_owned()).spawn(move || {
         let _ = ended.send(driver.run());
@@ -176,10 +240,18 @@ async fn start(options: &RunOptions, files: usize) -> Result<(), NodeError> {
     let thread = thread.map_err(|source| NodeError::System { what: "a thread", source })?;
 
     node.set_readiness(Readiness::Ready);
-    let access = Access::new(listeners.admin.local_addr().unwrap_or(options.admin), token);
+    let access = Access::new(listeners.admin.local_addr().unwrap_or(options.admin), token).with_read_token(read_token);
+    let endpoints = stages.endpoints.iter().zip(&stages.targets);
+    let endpoints = endpoints.map(|(config, target)| EndpointName::new(config, &target.url)).collect();
+    let admin = Admin::new(handle.clone(), Arc::clone(&ledger), &config.lanes, access)
+        .with_calls(invoker)
+        .with_endpoints(endpoints)
+        .with_measures(Arc::clone(&measures));
+    tokio::spawn(admin.sampler());
     let (over, over_seen) = watch::channel(false);
-    let servers = listeners.serve(&handle, &ledger, &config, access, invoker, over_seen);
+    let servers = listeners.serve(&handle, &ledger, &config, admin, measures, over_seen);
     let ready = Ready {
+        application,
         functions: config.endpoints.len(),
         recovered_ms: began.elapsed().as_millis(),
         ledger: options.data_dir.display().to_string(),
@@ -202,7 +274,13 @@ async fn start(options: &RunOptions, files: usize) -> Result<(), NodeError> {
     };
     match &ending {
         Ok(Ending::Stopped) => {}
-        Ok(Ending::LedgerFailed(error)) => node.set_readiness(Readiness::Failed(error.to_string().into())),
+        Ok(Ending::LedgerFailed(error)) => {
+            let reason = node_error_line(error);
+            error!(code = error.code(), error = reason, "the ledger failed, nothing is taken in any more");
+            node.set_readiness(Readiness::Failed(reason.into()));
+            // Whoever watches the node learns why, before the process is gone.
+            tokio::time::sleep(FAILED_SHOWN).await;
+        }
         Ok(Ending::EgressHalted(error)) => node.set_readiness(Readiness::Failed(error.to_string().into())),
         Err(_) => node.set_readiness(Readiness::Failed("the engine stopped by itself".into())),
     }
@@ -213,6 +291,7 @@ async fn start(options: &RunOptions, files: usize) -> Result<(), NodeError> {
     for thread in storage_threads {
         let _ = thread.join();
     }
+    disk.end();
     match ending {
         Ok(Ending::Stopped) => {
             info!("stopped, everything is durable");
@@ -227,7 +306,7 @@ async fn start(options: &RunOptions, files: usize) -> Result<(), NodeError> {
 /// Starts what publishes to Kafka. Each has claimed its outbox before the first checkpoint of this process.
 fn start_egresses(
     stages: &Stages,
-    options: &RunOptions,
+    application: &str,
     ledger: &Arc<dyn Ledger>,
     handle: &EngineHandle,
     messages: &mpsc::Sender<Message>,
@@ -236,7 +315,7 @@ fn start_egresses(
         let lane = stages.egresses.lane(&egress.id, "").expect("a Kafka egress has one lane");
         let (handle, messages) = (handle.clone(), messages.clone());
         let surroundings = kafka_egress::Surroundings {
-            app: options.app.clone(),
+            app: application.to_owned(),
             lane,
             name: stages.egresses.lanes()[lane.0 as usize].clone(),
             ledger: Arc::clone(ledger),
@@ -288,6 +367,54 @@ impl KafkaThreads {
     }
 }
 
+/// Settles which application this is, and that nothing it holds lost its place. Gives its name.
+fn settle(
+    options: &RunOptions,
+    ledger: &LocalLedger,
+    config: &millpond_engine::EngineConfig,
+    restored: &millpond_engine::Restored,
+) -> Result<String, NodeError> {
+    let kept = ledger.application()?;
+    let unknown = |why| NodeError::UnknownApplication { path: options.data_dir.clone(), why };
+    let kept = kept.map(|text| Application::parse(&text).map_err(unknown)).transpose()?;
+    let random = stages::random_u64().map_err(|source| NodeError::System { what: "random bytes", source })?;
+    let asked = options.app.as_ref();
+    let name = application::name(kept.as_ref(), asked, random).map_err(|kept| NodeError::OtherApplication {
+        path: options.data_dir.clone(),
+        kept,
+        asked: asked.map(|asked| asked.name.clone()).unwrap_or_default(),
+        by: asked.map_or("--app", |asked| asked.by),
+    })?;
+    match &kept {
+        Some(kept) => {
+            let work = kept.removed(config, restored, ledger)?;
+            if !work.is_empty() && !options.allow_removed {
+                return Err(NodeError::Removed { work });
+            }
+            for work in work {
+                warn!(%work, "no place any more for what the ledger holds, it is kept");
+            }
+        }
+        None if restored.meta.checkpoint > 0 => {
+            warn!(application = name, "the data directory did not say which application it belongs to; now it does");
+        }
+        None => {}
+    }
+    let application = Application::new(name, config);
+    if kept.as_ref() != Some(&application) {
+        ledger.keep_application(&application.text())?;
+    }
+    Ok(application.name)
+}
+
+/// A ledger's error with its cause, in one line.
+fn node_error_line(error: &LedgerError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause} ({})", error.code()),
+        None => format!("{error} ({})", error.code()),
+    }
+}
+
 fn read_token(path: Option<&std::path::Path>) -> Result<Option<Token>, NodeError> {
     let Some(path) = path else { return Ok(None) };
     let failed = |source| NodeError::Token { path: path.to_owned(), source };
@@ -297,6 +424,7 @@ fn read_token(path: Option<&std::path::Path>) -> Result<Option<Token>, NodeError
 
 /// The line that says that events are taken in, on standard output.
 struct Ready {
+    application: String,
     functions: usize,
     recovered_ms: u128,
     ledger: String,
@@ -307,8 +435,8 @@ impl Ready {
     fn say(&self) {
         let bound: String = self.bound.iter().map(|(what, address)| format!("{what}={address} ")).collect();
         let line = format!(
-            "ready {bound}functions={} recovered_ms={} ledger={}",
-            self.functions, self.recovered_ms, self.ledger
+            "ready {bound}app={} functions={} recovered_ms={} ledger={}",
+            self.application, self.functions, self.recovered_ms, self.ledger
         );
         // Whoever started us may have closed our standard output; the log has the line too.
         let _ = writeln!(std::io::stdout().lock(), "{line}").and_then(|()| std::io::stdout().flush());
@@ -346,6 +474,7 @@ struct Listeners {
 struct Servers {
     bound: Vec<(&'static str, SocketAddr)>,
     tasks: tokio::task::JoinSet<()>,
+    measures: Arc<Measures>,
 }
 
 impl Listeners {
@@ -369,15 +498,15 @@ impl Listeners {
         handle: &EngineHandle,
         ledger: &Arc<dyn Ledger>,
         config: &millpond_engine::EngineConfig,
-        access: Access,
-        invoker: Invoker,
+        admin: Admin,
+        measures: Arc<Measures>,
         mut over: watch::Receiver<bool>,
     ) -> Servers {
         let stopping = || {
             let handle = handle.clone();
             async move { handle.stopping().await }
         };
-        let mut servers = Servers { bound: Vec::new(), tasks: tokio::task::JoinSet::new() };
+        let mut servers = Servers { bound: Vec::new(), tasks: tokio::task::JoinSet::new(), measures };
         if let Some(listener) = self.ingress {
             let limits = IngressLimits::new(&config.limits);
             let ingress = HttpIngress::new(handle.clone(), &config.endpoints, limits);
@@ -387,7 +516,6 @@ impl Listeners {
             let egress = HttpEgress::new(handle.clone(), Arc::clone(ledger), &config.lanes, EgressLimits::default());
             servers.add("egress", listener, egress.into_service(), stopping());
         }
-        let admin = Admin::new(handle.clone(), Arc::clone(ledger), &config.lanes, access).with_calls(invoker);
         // Probes are answered until everything is durable.
         let ended = async move { drop(over.wait_for(|over| *over).await) };
         servers.add("admin", self.admin, admin.into_service(), ended);
@@ -406,6 +534,7 @@ impl Servers {
         if let Ok(address) = listener.local_addr() {
             self.bound.push((what, address));
         }
+        let service = self.measures.count(what, service);
         self.tasks.spawn(serve(listener, service, ConnectionLimits::default(), closing));
     }
 

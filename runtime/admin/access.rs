@@ -3,7 +3,7 @@
 //! Without a token the listener is on a loopback address, and everyone on the machine may. A web page is not on the
 //! machine, though its reader is: a page whose name was made to resolve to 127.0.0.1 is told apart by the `Host` that the
 //! browser sends, one that sends requests to `localhost` by their `Origin`. With a token, the token is the proof, and
-//! any host name will do.
+//! any host name will do. There may be a second token for those who only look.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -19,6 +19,16 @@ use crate::edge::Problem;
 pub struct Access {
     bound: SocketAddr,
     token: Option<Token>,
+    read_token: Option<Token>,
+}
+
+/// What somebody may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Look at everything, the values of functions included.
+    Read,
+    /// Do what the API can do, too.
+    Operate,
 }
 
 /// A secret that callers show. Only its digest is kept, so that comparing takes the same time whatever was shown.
@@ -60,20 +70,51 @@ impl fmt::Debug for Token {
 impl Access {
     /// Access to an API that listens at `bound`.
     pub fn new(bound: SocketAddr, token: Option<Token>) -> Access {
-        Access { bound, token }
+        Access { bound, token, read_token: None }
     }
 
-    /// Checks one request.
+    /// Lets those in who show this token, to look.
+    #[must_use]
+    pub fn with_read_token(self, read_token: Option<Token>) -> Access {
+        Access { read_token, ..self }
+    }
+
+    /// Checks one request, and says what whoever sent it may do.
     ///
     /// # Errors
     /// A [`Problem`] to be answered: 401, 403.
-    pub fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+    pub fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<Role, Problem> {
         let authority = authority(uri, headers);
-        match &self.token {
-            Some(token) => check_token(token, headers)?,
-            None => self.check_host(authority)?,
+        let role = match &self.token {
+            Some(token) => self.check_token(token, headers)?,
+            None => {
+                self.check_host(authority)?;
+                Role::Operate
+            }
+        };
+        check_origin(authority, headers)?;
+        Ok(role)
+    }
+
+    fn check_token(&self, token: &Token, headers: &HeaderMap) -> Result<Role, Problem> {
+        let problem = |error| {
+            Problem::new(StatusCode::UNAUTHORIZED, "MP7010", error)
+                .hint("send the header `Authorization: Bearer <token>` with the content of the admin token file")
+        };
+        let Some(shown) = headers.get(AUTHORIZATION) else { return Err(problem("the request shows no token")) };
+        let shown = shown.as_bytes();
+        let (scheme, shown) = shown.split_at(shown.len().min("Bearer ".len()));
+        if !scheme.eq_ignore_ascii_case(b"Bearer ") {
+            return Err(problem("the request shows another token"));
         }
-        check_origin(authority, headers)
+        let shown = shown.trim_ascii();
+        if token.is(shown) {
+            return Ok(Role::Operate);
+        }
+        match self.read_token.as_ref().is_some_and(|token| token.is(shown)) {
+            true => Ok(Role::Read),
+            false => Err(problem("the request shows another token")),
+        }
     }
 
     fn check_host(&self, authority: Option<&str>) -> Result<(), Problem> {
@@ -95,20 +136,6 @@ impl Access {
             Err(_) => name.eq_ignore_ascii_case("localhost"),
         }
     }
-}
-
-fn check_token(token: &Token, headers: &HeaderMap) -> Result<(), Problem> {
-    let problem = |error| {
-        Problem::new(StatusCode::UNAUTHORIZED, "MP7010", error)
-            .hint("send the header `Authorization: Bearer <token>` with the content of the admin token file")
-    };
-    let Some(shown) = headers.get(AUTHORIZATION) else { return Err(problem("the request shows no token")) };
-    let shown = shown.as_bytes();
-    let (scheme, shown) = shown.split_at(shown.len().min("Bearer ".len()));
-    if scheme.eq_ignore_ascii_case(b"Bearer ") && token.is(shown.trim_ascii()) {
-        return Ok(());
-    }
-    Err(problem("the request shows another token"))
 }
 
 /// A request that a web page sends is let in only when the page comes from this very address.
@@ -152,7 +179,7 @@ fn host_of(authority: &str) -> Option<&str> {
 mod tests {
     use http::{HeaderMap, HeaderValue, Uri};
 
-    use super::{Access, Token};
+    use super::{Access, Role, Token};
 
     fn status(access: &Access, uri: &str, headers: &[(&'static str, &str)]) -> u16 {
         let mut map = HeaderMap::new();
@@ -160,7 +187,7 @@ mod tests {
             map.append(*name, HeaderValue::from_str(value).expect("a header value"));
         }
         let uri = uri.parse::<Uri>().expect("a target");
-        access.check(&uri, &map).map_or_else(|problem| problem.status.as_u16(), |()| 200)
+        access.check(&uri, &map).map_or_else(|problem| problem.status.as_u16(), |_| 200)
     }
 
     /// Without a token, only names that cannot belong to someone else are answered.
@@ -234,6 +261,15 @@ mod tests {
         }
         assert_eq!(status(&access, "/metrics", &[("host", "localhost")]), 401);
         assert!(Token::new(" \n").is_err());
+
+        let roles = access.with_read_token(Some(Token::new("look").expect("a token")));
+        let role = |shown: &str| {
+            let headers = [("authorization".parse().expect("a name"), HeaderValue::from_str(shown).expect("a value"))];
+            roles.check(&"/metrics".parse().expect("a target"), &headers.into_iter().collect()).ok()
+        };
+        assert_eq!(role("Bearer se cret"), Some(Role::Operate));
+        assert_eq!(role("Bearer look"), Some(Role::Read));
+        assert_eq!((role("Bearer loo"), role("Bearer lookse cret"), role("Basic look")), (None, None, None));
         assert_eq!(format!("{:?}", Token::new("secret").expect("a token")), "Token(…)");
     }
 }

@@ -3,35 +3,43 @@
 //! | request | answer |
 //! |---|---|
 //! | `GET /healthz` | 200 while the process lives; needs no token |
-//! | `GET /readyz` | 200 when events are taken in, else 503 with the reason |
+//! | `GET /readyz` | 200 when events are taken in, else 503 with the reason; needs no token |
 //! | `GET /metrics` | metrics in Prometheus' text format |
+//! | `GET /v1/functions` | the function types, and how they are; `?from=` for the next part, `?limit=` |
 //! | `GET /v1/addresses/{namespace}/{name}/{id}` | what the address holds |
 //! | `GET /v1/addresses/{namespace}/{name}?id=` | the same, for ids that a path cannot carry well, such as an empty one |
 //! | `POST` to either path, followed by `/resume` | tries the address now if it is parked: 202 |
 //! | `POST` to either path, followed by `/skip`, and `?sequence=N` | takes message N out if it is first in line: 200 when that is durable |
 //! | the same with `/dead-letter` | keeps it as a dead letter |
 //!
-//! Parts of the path are percent-encoded. Errors are JSON with `code`, `error` and `hint`.
+//! Parts of the path are percent-encoded. Errors are JSON with `code`, `error` and `hint`. A probe has no token and comes to
+//! whatever address the node has, so `/healthz` and `/readyz` answer everybody.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, Method, StatusCode, Uri};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use millpond_engine::{Answer, LaneName, Load, Operation, Sequence};
 use millpond_protocol::{Address, TypeName};
+use tokio::sync::Semaphore;
 use tracing::error;
 
-use super::access::Access;
-use super::address::AddressPage;
-use super::metrics;
+use super::access::{Access, Role};
+use super::address::{AddressPage, specs_of};
+use super::delayed::delayed_to;
+use super::functions::{EndpointName, FunctionsPage};
+use super::metrics::{self, Scrape};
+use super::process;
+use super::rates::{self, Rates};
 use crate::edge::{Problem, decode};
 use crate::handle::{EngineGone, EngineHandle, Readiness};
 use crate::invoker::Invoker;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, LedgerError};
+use crate::measures::Measures;
 
 /// How long the engine thread may take to answer a question.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -47,6 +55,11 @@ pub struct Admin {
     lanes: Vec<LaneName>,
     access: Access,
     calls: Option<Invoker>,
+    endpoints: Vec<EndpointName>,
+    measures: Option<Arc<Measures>>,
+    rates: Arc<Mutex<Rates>>,
+    /// Reads of the ledger at one time: the functions need its disk too.
+    reads: Semaphore,
     /// How long an operation may wait for the call that is under way. Default 60 s.
     call_patience: Duration,
 }
@@ -54,13 +67,23 @@ pub struct Admin {
 /// Bytes of the invocations of an address that are read to show it: their number is a lower bound beyond that.
 const INVOCATIONS_BYTES: usize = 1 << 20;
 
+/// Reads of the ledger that are made for the admin API at one time.
+const READS_MAX: usize = 2;
+
+/// Function types in one part of their list.
+const FUNCTIONS_MAX: usize = 1000;
+
 /// What a path names.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Resource {
+    /// `/healthz`.
+    Health,
     /// `/readyz`.
     Ready,
     /// `/metrics`.
     Metrics,
+    /// The function types.
+    Functions,
     /// What one address holds.
     Address(Address),
     /// Something to be done about one address.
@@ -93,7 +116,18 @@ impl Action {
 impl Admin {
     /// The admin API of the node behind `engine`, whose lanes have these names.
     pub fn new(engine: EngineHandle, ledger: Arc<dyn Ledger>, lanes: &[LaneName], access: Access) -> Admin {
-        Admin { engine, ledger, lanes: lanes.to_vec(), access, calls: None, call_patience: CALL_PATIENCE }
+        Admin {
+            engine,
+            ledger,
+            lanes: lanes.to_vec(),
+            access,
+            calls: None,
+            endpoints: Vec::new(),
+            measures: None,
+            rates: Arc::default(),
+            reads: Semaphore::new(READS_MAX),
+            call_patience: CALL_PATIENCE,
+        }
     }
 
     /// Lets operations wait so long for a call that is under way.
@@ -107,13 +141,46 @@ impl Admin {
         Admin { calls: Some(invoker), ..self }
     }
 
+    /// Says which endpoint serves a function type: those of the engine's configuration, in its order.
+    pub fn with_endpoints(self, endpoints: Vec<EndpointName>) -> Admin {
+        Admin { endpoints, ..self }
+    }
+
+    /// Shows in the metrics what these measures say, too.
+    pub fn with_measures(self, measures: Arc<Measures>) -> Admin {
+        Admin { measures: Some(measures), ..self }
+    }
+
+    /// Keeps the rates of the metrics up to date; to be run for as long as the engine answers.
+    pub fn sampler(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (engine, rates) = (self.engine.clone(), Arc::clone(&self.rates));
+        async move {
+            let mut every = tokio::time::interval(rates::EVERY);
+            loop {
+                every.tick().await;
+                let Ok(metrics) = engine.metrics().await else { return };
+                rates.lock().unwrap_or_else(PoisonError::into_inner).sample(&metrics);
+            }
+        }
+    }
+
     /// The service that [`serve`](crate::edge::serve) serves.
     pub fn into_service(self) -> Router {
         Router::new().fallback(answer).with_state(Arc::new(self))
     }
 
-    async fn serve(&self, method: &Method, uri: &Uri) -> Result<Response, Problem> {
-        let resource = resource(method, uri)?;
+    async fn serve(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Response, Problem> {
+        let resource = match resource(method, uri) {
+            Ok(resource @ (Resource::Health | Resource::Ready)) => resource,
+            other => {
+                let role = self.access.check(uri, headers)?;
+                let resource = other?;
+                if role < resource.role() {
+                    return Err(only_reads());
+                }
+                resource
+            }
+        };
         let allowed = if matches!(resource, Resource::Operation(..)) { "POST" } else { "GET, HEAD" };
         if !allowed.split(", ").any(|name| name == method.as_str()) {
             let error = format!("this is asked for with {allowed}, not {method}");
@@ -121,8 +188,10 @@ impl Admin {
             return Err(problem.hint(format!("send it again as {allowed}")).allow(allowed));
         }
         match resource {
+            Resource::Health => Ok("alive\n".into_response()),
             Resource::Ready => Ok(ready(&self.engine.readiness())),
             Resource::Metrics => self.metrics().await,
+            Resource::Functions => self.functions(uri).await,
             Resource::Address(address) => self.address(address).await,
             Resource::Operation(Action::Resume, address) => self.resume(address).await,
             Resource::Operation(Action::Skip, address) => self.take_out(address, uri, Operation::Skip).await,
@@ -134,17 +203,51 @@ impl Admin {
 
     async fn metrics(&self) -> Result<Response, Problem> {
         let metrics = within(self.engine.metrics()).await?;
-        let calls = self.calls.as_ref().map(Invoker::metrics).unwrap_or_default();
-        let text = metrics::text(&metrics, self.engine.readiness() == Readiness::Ready, &self.lanes, &calls);
+        let ledger = Arc::clone(&self.ledger);
+        let (ledger, process) = self.blocking(move || Ok((ledger.measures(), process::read()))).await?;
+        let rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = metrics::text(Scrape {
+            metrics,
+            ready: self.engine.readiness() == Readiness::Ready,
+            lanes: &self.lanes,
+            calls: self.calls.as_ref().map(Invoker::metrics).unwrap_or_default(),
+            rates: Some(&rates),
+            measures: self.measures.as_deref(),
+            ledger: Some(ledger),
+            process,
+        });
+        let text = text + &metrics::disk(&self.engine.room());
         Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
+    }
+
+    async fn functions(&self, uri: &Uri) -> Result<Response, Problem> {
+        let from = number("from", uri, 0)?;
+        let limit = number("limit", uri, FUNCTIONS_MAX)?.clamp(1, FUNCTIONS_MAX);
+        let (views, more) = within(self.engine.functions(from, limit)).await?;
+        let next = more.then_some(from.saturating_add(views.len()));
+        let stored = match views.iter().all(|view| view.learned) {
+            true => Vec::new(),
+            false => {
+                let ledger = Arc::clone(&self.ledger);
+                self.blocking(move || ledger.specs()).await?
+            }
+        };
+        Ok(Json(FunctionsPage::new(views, next, &self.endpoints, &stored)).into_response())
     }
 
     async fn address(&self, address: Address) -> Result<Response, Problem> {
         // What is in memory is newer than the ledger; what is being loaded is not in memory yet.
-        let page = match within(self.engine.inspect(address.clone())).await? {
-            Some(view) => Some(AddressPage::of_memory(&address, view)).filter(|page| !page.is_empty()),
-            None => self.stored(&address).await?,
-        };
+        let view = within(self.engine.inspect(address.clone())).await?;
+        let (ledger, asked) = (Arc::clone(&self.ledger), address.clone());
+        let page = self.blocking(move || match view {
+            Some(view) => Ok(Some(AddressPage::of_memory(&asked, view, delayed_to(&*ledger, &asked)?))),
+            None => {
+                let loaded = ledger.load(&Load::Address { address: asked.clone(), bytes: INVOCATIONS_BYTES })?;
+                let specs = specs_of(&asked.function, ledger.specs()?);
+                Ok(AddressPage::of_ledger(&asked, loaded, delayed_to(&*ledger, &asked)?, &specs))
+            }
+        });
+        let page = page.await?.filter(|page| !page.is_empty());
         page.map(|page| Json(page).into_response()).ok_or_else(|| {
             let error = format!("nothing is known of address `{address}`");
             Problem::new(StatusCode::NOT_FOUND, "MP7014", error)
@@ -213,40 +316,47 @@ impl Admin {
         })
     }
 
-    async fn stored(&self, address: &Address) -> Result<Option<AddressPage>, Problem> {
-        let (ledger, load) =
-            (Arc::clone(&self.ledger), Load::Address { address: address.clone(), bytes: INVOCATIONS_BYTES });
-        let loaded = tokio::task::spawn_blocking(move || ledger.load(&load)).await;
-        let error = match loaded {
-            Ok(Ok(loaded)) => return Ok(AddressPage::of_ledger(address, loaded)),
+    /// Does what reads the ledger or the system, on a thread that may wait.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, LedgerError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let Ok(Ok(_turn)) = tokio::time::timeout(PATIENCE, self.reads.acquire()).await else {
+            let error = "too many questions to the ledger at one time";
+            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "MP7015", error)
+                .hint("ask again, one at a time")
+                .retry_after(RETRY_AFTER));
+        };
+        let error = match tokio::task::spawn_blocking(work).await {
+            Ok(Ok(found)) => return Ok(found),
             Ok(Err(error)) => error.to_string(),
             Err(error) => error.to_string(),
         };
-        error!(%error, code = "MP7017", "address cannot be read from the ledger");
+        error!(%error, code = "MP7017", "ledger cannot be read for the admin API");
         Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "MP7017", error).hint("see the log of the node"))
     }
 }
 
-async fn answer(State(admin): State<Arc<Admin>>, request: Request) -> Response {
-    let uri = request.uri();
-    // Whether the process lives is no secret.
-    if uri.path() == "/healthz" {
-        return healthy(request.method());
+impl Resource {
+    /// Who may ask for it.
+    fn role(&self) -> Role {
+        match self {
+            Resource::Operation(..) => Role::Operate,
+            _ => Role::Read,
+        }
     }
-    let answer = match admin.access.check(uri, request.headers()) {
-        Ok(()) => admin.serve(request.method(), uri).await,
-        Err(problem) => Err(problem),
-    };
+}
+
+fn only_reads() -> Problem {
+    Problem::new(StatusCode::FORBIDDEN, "MP7022", "this token is for looking; nothing was done")
+        .hint("show the token of `--admin-token-file`")
+}
+
+async fn answer(State(admin): State<Arc<Admin>>, request: Request) -> Response {
+    let answer = admin.serve(request.method(), request.uri(), request.headers()).await;
     let mut response = answer.unwrap_or_else(IntoResponse::into_response);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
-}
-
-fn healthy(method: &Method) -> Response {
-    match *method {
-        Method::GET | Method::HEAD => "alive\n".into_response(),
-        _ => (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "GET, HEAD")]).into_response(),
-    }
 }
 
 fn ready(readiness: &Readiness) -> Response {
@@ -254,7 +364,8 @@ fn ready(readiness: &Readiness) -> Response {
         Readiness::Ready => return "ready\n".into_response(),
         Readiness::Starting => "starting\n".to_owned(),
         Readiness::Stopping => "stopping\n".to_owned(),
-        Readiness::Failed(reason) => format!("failed: {reason}\n"),
+        Readiness::NoRoom(reason) => format!("no room: {reason}\n"),
+        Readiness::Failed(reason) => format!("failed: {}\n", reason.lines().next().unwrap_or_default()),
     };
     (StatusCode::SERVICE_UNAVAILABLE, reason).into_response()
 }
@@ -264,8 +375,10 @@ pub fn resource(method: &Method, uri: &Uri) -> Result<Resource, Problem> {
     let parts: Vec<&str> = uri.path().split('/').skip(1).collect();
     let queried = || queried_id(uri.query().unwrap_or_default());
     match parts[..] {
+        ["healthz"] => Ok(Resource::Health),
         ["readyz"] => Ok(Resource::Ready),
         ["metrics"] => Ok(Resource::Metrics),
+        ["v1", "functions"] => Ok(Resource::Functions),
         ["v1", "addresses", namespace, name] => Ok(Resource::Address(address(namespace, name, &queried()?)?)),
         ["v1", "addresses", namespace, name, word] if *method == Method::POST && Action::find(word).is_some() => {
             operation(word, address(namespace, name, &queried()?)?)
@@ -283,8 +396,9 @@ fn operation(word: &str, address: Address) -> Result<Resource, Problem> {
 }
 
 fn no_such_path() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "MP7016", "the admin API has no such path")
-        .hint("there are `/healthz`, `/readyz`, `/metrics` and `/v1/addresses/{namespace}/{name}/{id}`")
+    Problem::new(StatusCode::NOT_FOUND, "MP7016", "the admin API has no such path").hint(
+        "there are `/healthz`, `/readyz`, `/metrics`, `/v1/functions` and `/v1/addresses/{namespace}/{name}/{id}`",
+    )
 }
 
 fn address(namespace: &str, name: &str, id: &str) -> Result<Address, Problem> {
@@ -313,6 +427,18 @@ fn queried<'q>(name: &str, query: &'q str) -> Result<Option<&'q str>, String> {
     match (values.next(), values.next()) {
         (value, None) => Ok(value),
         (_, Some(_)) => Err(format!("`{name}` is given twice")),
+    }
+}
+
+/// A number of the query.
+fn number(name: &'static str, uri: &Uri, default: usize) -> Result<usize, Problem> {
+    let problem = |error: String| {
+        Problem::new(StatusCode::BAD_REQUEST, "MP7023", error)
+            .hint("use `/v1/functions?from=N&limit=N`; `from` is `next` of the part before")
+    };
+    match queried(name, uri.query().unwrap_or_default()).map_err(problem)? {
+        Some(text) => text.parse().map_err(|_| problem(format!("`{name}` is not a number: `{}`", short(text)))),
+        None => Ok(default),
     }
 }
 

@@ -1,4 +1,5 @@
-//! The admin API: is the node alive and ready, what do its counters say, what does an address hold.
+//! The admin API: is the node alive and ready, what do its counters say, how are its function types, what does an address
+//! hold.
 //!
 //! What comes in: requests of people, probes and scrapers. What goes out: text and JSON. Who owns the state: engine and
 //! ledger; nothing is changed from here, except that a parked address is tried at once, and that a message that an operator
@@ -6,11 +7,16 @@
 
 mod access;
 mod address;
+mod delayed;
+mod functions;
 mod http;
 #[doc(hidden)]
 pub mod metrics;
+mod process;
+mod rates;
 
-pub use access::{Access, EmptyToken, Token};
+pub use access::{Access, EmptyToken, Role, Token};
+pub use functions::EndpointName;
 pub use http::Admin;
 #[doc(hidden)]
 pub use http::{Resource, resource};

@@ -4,22 +4,13 @@
 //! refuses is told as any other finding, with the node's own code. Who owns the state: the node.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::{Client, Method, StatusCode, Url, redirect};
-use serde_json::Value;
+use reqwest::Method;
 
+use super::admin_client::ask;
 use super::args::{AddressArgs, AddressCommand, NodeArgs, TakeOutArgs};
-use super::run::read_admin_token;
 use super::{Console, Exit};
-use crate::config::Diagnostic;
-use crate::errors::{self, Code};
-
-/// How long a node may take to accept the connection.
-const CONNECT: Duration = Duration::from_secs(5);
-/// How long an answer may take: more than the node itself waits for a call that is under way.
-const ANSWER: Duration = Duration::from_secs(90);
 
 /// What is asked of the admin API.
 struct Question<'a> {
@@ -46,7 +37,7 @@ pub fn execute(command: &AddressCommand, console: &mut Console<'_>) -> Exit {
         AddressCommand::Skip(args) => take_out(args, "skip", "was dropped"),
         AddressCommand::DeadLetter(args) => take_out(args, "dead-letter", "is a dead letter now"),
     };
-    match ask(&question) {
+    match ask(question.node, &question.method, &question.path(), Some(&question.query())) {
         Ok(text) => {
             console.data(question.done.unwrap_or(text));
             Exit::Done
@@ -69,89 +60,27 @@ fn take_out<'a>(args: &'a TakeOutArgs, action: &'static str, became: &str) -> Qu
     }
 }
 
-type Refused = (Box<Diagnostic>, Exit);
-
-fn refused(finding: Diagnostic, exit: Exit) -> Refused {
-    (Box::new(finding), exit)
-}
-
-/// Asks, and gives the page of an answer that says that it was done.
-fn ask(question: &Question<'_>) -> Result<String, Refused> {
-    let token = match &question.node.admin_token_file {
-        Some(path) => Some(read_admin_token(path).map_err(|finding| (finding, Exit::Input))?),
-        None => None,
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| {
-        refused(Diagnostic::error(errors::MP7031, "the system refused a runtime").caused_by(error), Exit::Environment)
-    })?;
-    let (status, body) = runtime.block_on(send(question, token.as_deref())).map_err(|error| {
-        let fact = format!("admin API did not answer at `{}`", question.node.admin);
-        let mut finding = Diagnostic::error(errors::MP7001, fact);
-        let mut cause = std::error::Error::source(&error);
-        while let Some(source) = cause {
-            finding = finding.caused_by(source);
-            cause = source.source();
-        }
-        let hint = "is the node running? its address is `admin=` in the line `ready` of its log";
-        refused(finding.hint(hint), Exit::Environment)
-    })?;
-    if status.is_success() {
-        return Ok(body);
-    }
-    let exit = if status.is_server_error() { Exit::Environment } else { Exit::Input };
-    Err(refused(problem(status, &body, &question.node.admin), exit))
-}
-
-async fn send(question: &Question<'_>, token: Option<&str>) -> reqwest::Result<(StatusCode, String)> {
-    let client = Client::builder()
-        .connect_timeout(CONNECT)
-        .timeout(ANSWER)
-        .redirect(redirect::Policy::none())
-        .no_proxy()
-        .build()?;
-    let mut request = client.request(question.method.clone(), question.url());
-    if let Some(token) = token {
-        request = request.bearer_auth(token);
-    }
-    let answer = request.send().await?;
-    Ok((answer.status(), answer.text().await?))
-}
-
 impl Question<'_> {
-    /// The id goes into the query, which can carry every id.
-    fn url(&self) -> Url {
-        let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    fn path(&self) -> String {
         let function = &self.address.function;
-        let mut url = self.node.admin.clone();
-        let before = url.path().trim_end_matches('/');
-        let mut path = format!("{before}/v1/addresses/{}/{}", encoded(function.namespace()), encoded(function.name()));
-        if let Some(action) = self.action {
-            path.push('/');
-            path.push_str(action);
-        }
+        let [namespace, name] = [function.namespace(), function.name()].map(encoded);
+        let action = self.action.map(|action| format!("/{action}")).unwrap_or_default();
+        format!("/v1/addresses/{namespace}/{name}{action}")
+    }
+
+    /// The id goes into the query, which can carry every id.
+    fn query(&self) -> String {
         let mut query = format!("id={}", encoded(&self.address.id));
         if let Some(sequence) = self.sequence {
             // Writing to a string does not fail.
             let _ = write!(query, "&sequence={sequence}");
         }
-        url.set_path(&path);
-        url.set_query(Some(&query));
-        url
+        query
     }
 }
 
-/// What the node said, or that somebody else answered.
-fn problem(status: StatusCode, body: &str, admin: &Url) -> Diagnostic {
-    let body: Value = serde_json::from_str(body).unwrap_or_default();
-    match (body["code"].as_str().and_then(Code::find), body["error"].as_str()) {
-        (Some(code), Some(error)) => {
-            Diagnostic::error(code, error).maybe_hint(body["hint"].as_str().map(str::to_owned))
-        }
-        _ => Diagnostic::error(errors::MP7001, format!("no admin API of Millpond answered at `{admin}`"))
-            .caused_by(format!("status {status}, without an error code"))
-            .hint("see whether `--admin` is the address of the line `ready` of the node's log"),
-    }
+fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
 #[cfg(test)]
@@ -203,11 +132,10 @@ mod tests {
     async fn pages_and_refusals() {
         let node = FakeNode::start();
         let admin = start(&node, None).await;
-        let view =
-            AddressView { states: Vec::new(), waiting: 1, more: false, first: Some(41), call: None, failure: None };
+        let view = AddressView { waiting: 1, first: Some(41), ..AddressView::default() };
         node.world().addresses.insert(Address::new(TypeName::new("a.b", "c"), "Ada"), view);
         let page = run(&["address", "show", "a.b/c", "Ada", "--admin", &admin]).await;
-        assert!(page.exit == 0 && page.out.ends_with("\"waiting\":1,\"first\":41}\n"), "{}", page.out);
+        assert!(page.exit == 0 && page.out.contains("\"waiting\":1,\"first\":41,\"mailbox\":[]"), "{}", page.out);
         let nobody = run(&["address", "show", "a.b/c", "Bob", "--admin", &admin]).await;
         assert_eq!(nobody.exit, 1);
         assert!(

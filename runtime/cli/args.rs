@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use millpond_protocol::TypeName;
 use url::Url;
 
@@ -31,6 +31,12 @@ pub enum Command {
     /// Look at one address of a running node, or do something about the message that holds it up
     #[command(subcommand)]
     Address(AddressCommand),
+    /// List the function types of a running node, and how they are
+    Functions(FunctionsArgs),
+    /// Print the metrics of a running node
+    Metrics(NodeArgs),
+    /// Say whether a running node takes events in; exit code 3 if not
+    Ready(NodeArgs),
     /// Explain an error code, or list all of them
     Explain(ExplainArgs),
     /// Check every module file below a folder, each on its own
@@ -44,7 +50,7 @@ pub struct ModuleArgs {
     /// Module to load; several are merged into one application
     ///
     /// A path or `file:` URL of a YAML file, or of a folder: then every `*/module.yaml` in it, and its own `module.yaml`.
-    #[arg(value_name = "MODULE", required = true)]
+    #[arg(value_name = "MODULE")]
     pub modules: Vec<String>,
 
     /// Replace `${NAME}` in values of module files from the environment
@@ -57,6 +63,7 @@ pub struct ModuleArgs {
 
 /// `millpond run`
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("what").args(["modules", "flink_conf", "settings"]).multiple(true).required(true))]
 pub struct RunArgs {
     /// What to run.
     #[command(flatten)]
@@ -68,11 +75,21 @@ pub struct RunArgs {
     #[arg(long, value_name = "DIR")]
     pub data_dir: PathBuf,
 
-    /// Name of the application, which names what it keeps in Kafka
+    /// Go on with what is left of a damaged ledger; what is gone is given up for good
     ///
-    /// Part of transactional ids, and of the topic `NAME.outbox`. It stays the same for a data folder.
-    #[arg(long, value_name = "NAME", default_value = "millpond", value_parser = app_name)]
-    pub app: String,
+    /// Without damage it has no effect. Make a copy of the folder first: what is cut off does not come back.
+    #[arg(long)]
+    pub accept_data_loss: bool,
+
+    /// Free part of the data folder's disk below which no event is taken in; 0 turns this off
+    ///
+    /// What is there goes on. Intake begins again by itself when there is room.
+    #[arg(long, value_name = "PERCENT", default_value_t = 10, value_parser = clap::value_parser!(u8).range(..=100))]
+    pub disk_free_intake: u8,
+
+    /// Free part of the data folder's disk below which no function is called either; 0 turns this off
+    #[arg(long, value_name = "PERCENT", default_value_t = 3, value_parser = clap::value_parser!(u8).range(..=100))]
+    pub disk_free_calls: u8,
 
     /// Address of the admin API, metrics and health checks
     #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8099))]
@@ -88,18 +105,35 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub admin_token_file: Option<PathBuf>,
 
+    /// File with a token for those who may only look: metrics, function types, addresses with their values
+    #[arg(long, value_name = "FILE", requires = "admin_token_file")]
+    pub admin_read_token_file: Option<PathBuf>,
+
+    /// Name of the application; kept in its data folder from the first start on
+    ///
+    /// Letters, digits, `-`, `_` and `.`: topics and transactional ids at Kafka are called after it. Without this option it
+    /// is `statefun.flink-job-name`, or is made up.
+    #[arg(long, value_name = "NAME")]
+    pub app: Option<String>,
+
+    /// Start though components are gone that the ledger holds work for; the work is kept
+    #[arg(short = 'n', long, alias = "allowNonRestoredState")]
+    pub allow_removed: bool,
+
+    /// Flink configuration to read, a file or the folder of `flink-conf.yaml`; `FLINK_CONF_DIR` if it is set
+    ///
+    /// What StateFun users set there and means something here: `statefun.remote.module-name`, `statefun.flink-job-name`,
+    /// `statefun.async.max-per-task`. All else is listed and ignored.
+    #[arg(long, value_name = "PATH")]
+    pub flink_conf: Option<PathBuf>,
+
+    /// A setting of Flink's configuration, before what its file says
+    #[arg(short = 'D', value_name = "KEY=VALUE", value_parser = setting)]
+    pub settings: Vec<(String, String)>,
+
     /// Form of the log on standard error
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Human)]
     pub log_format: LogFormat,
-}
-
-/// A name that can be part of the name of a topic.
-fn app_name(text: &str) -> Result<String, String> {
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    match (1..=200).contains(&text.len()) && text.bytes().all(legal) {
-        true => Ok(text.to_owned()),
-        false => Err("a name has 1 to 200 letters, digits, `.`, `_` and `-`".to_owned()),
-    }
 }
 
 /// Form of the log.
@@ -113,6 +147,7 @@ pub enum LogFormat {
 
 /// `millpond check`
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("what").args(["modules"]).required(true))]
 #[command(
     after_help = "Findings go to standard error, a summary to standard output. Nothing is started, no network is used."
 )]
@@ -209,6 +244,13 @@ pub struct NodeArgs {
     pub admin_token_file: Option<PathBuf>,
 }
 
+fn setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=').map(|(key, value)| (key.trim(), value.trim())) {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected `key=value`".to_owned()),
+    }
+}
+
 fn function_type(text: &str) -> Result<TypeName, String> {
     TypeName::parse(text).map_err(|_| "expected `<namespace>/<name>`".to_owned())
 }
@@ -220,6 +262,18 @@ fn admin_url(text: &str) -> Result<Url, String> {
         Ok(url) => Err(format!("`{}` is not spoken here, only `http`", url.scheme())),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// `millpond functions`
+#[derive(Debug, Args)]
+pub struct FunctionsArgs {
+    /// Print everything that is known, as JSON
+    #[arg(long)]
+    pub json: bool,
+
+    /// Which node.
+    #[command(flatten)]
+    pub node: NodeArgs,
 }
 
 /// `millpond explain`

@@ -1,4 +1,4 @@
-//! The command line: `millpond run`, `check`, `address`, `explain`.
+//! The command line: `millpond run`, `check`, `address`, `functions`, `metrics`, `ready`, `explain`.
 //!
 //! In: the arguments of the process. Out: an exit code, text on standard output (what was asked for) and on standard error
 //! (everything else). Exit codes: 0 done, 1 the input has a problem, 2 wrong usage, 3 the environment failed, 101 a defect of ours.
@@ -6,12 +6,14 @@
 //! Each subcommand is a file. They write to a [`Console`], so that tests see what a user would.
 
 pub mod address;
+mod admin_client;
 mod args;
 pub mod check;
 mod check_modules;
 mod console;
 pub mod explain;
 mod logging;
+pub mod node;
 pub mod run;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -65,6 +67,9 @@ pub fn execute(cli: Cli, console: &mut Console<'_>) -> Exit {
         args::Command::Check(args) => check::execute(&args, console),
         args::Command::CheckModules(args) => check_modules::execute(&args, console),
         args::Command::Address(command) => address::execute(&command, console),
+        args::Command::Functions(args) => node::functions(&args, console),
+        args::Command::Metrics(args) => node::metrics(&args, console),
+        args::Command::Ready(args) => node::ready(&args, console),
         args::Command::Explain(args) => explain::execute(&args, console),
     }
 }

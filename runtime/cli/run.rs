@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 
 use super::args::{LogFormat, RunArgs};
 use super::{Console, Exit};
+use crate::config::flink_conf::{self, FlinkConf};
 use crate::config::model::{Egress, Ingress, Module};
 use crate::config::{self, Diagnostic, LoadOptions};
 use crate::errors::{self, Code};
+use crate::node::application::{AskedName, check_name, name_of};
 use crate::node::{self, NodeError};
 
 /// What a node is started with.
@@ -18,16 +20,28 @@ use crate::node::{self, NodeError};
 pub struct RunOptions {
     /// The application.
     pub module: Module,
-    /// Its name, which names what it keeps in Kafka.
-    pub app: String,
     /// Folder of the ledger; may not exist yet.
     pub data_dir: PathBuf,
+    /// Whether a damaged ledger is opened with what is left of it.
+    pub accept_data_loss: bool,
+    /// Percent of the disk that must be free for events to be taken in.
+    pub disk_free_intake: u8,
+    /// Percent of the disk that must be free for functions to be called.
+    pub disk_free_calls: u8,
     /// Where the admin API, metrics and health checks listen.
     pub admin: SocketAddr,
     /// IP address of the listeners that the module declares; their ports are in the module.
     pub listen: IpAddr,
     /// File with the token of the admin API; always there when `admin` is not on loopback.
     pub admin_token_file: Option<PathBuf>,
+    /// File with the token of those who may only look.
+    pub admin_read_token_file: Option<PathBuf>,
+    /// Name of the application, if one was asked for.
+    pub app: Option<AskedName>,
+    /// Start though the ledger holds work for components that are gone.
+    pub allow_removed: bool,
+    /// Calls in flight at most, if Flink's configuration says so.
+    pub calls_in_flight: Option<usize>,
     /// Form of the log.
     pub log_format: LogFormat,
 }
@@ -50,6 +64,7 @@ fn start(options: &RunOptions, console: &mut Console<'_>) -> Exit {
     let Err(error) = node::run(options) else { return Exit::Done };
     let code = Code::find(error.code()).unwrap_or(errors::MP7031);
     let mut finding = Diagnostic::error(code, error.to_string()).maybe_hint(error.hint());
+    finding.notes.extend(error.notes().iter().cloned());
     let mut cause = error.source();
     while let Some(source) = cause {
         finding = finding.caused_by(source);
@@ -57,7 +72,10 @@ fn start(options: &RunOptions, console: &mut Console<'_>) -> Exit {
     }
     console.findings(&[finding]);
     match error {
-        NodeError::Endpoint(_) | NodeError::Token { .. } => Exit::Input,
+        NodeError::Endpoint(_)
+        | NodeError::Token { .. }
+        | NodeError::OtherApplication { .. }
+        | NodeError::Removed { .. } => Exit::Input,
         NodeError::EngineGone => Exit::Defect,
         _ => Exit::Environment,
     }
@@ -65,9 +83,28 @@ fn start(options: &RunOptions, console: &mut Console<'_>) -> Exit {
 
 /// Loads the module and checks what stands around it. Warnings go to the console at once.
 fn prepare(args: RunArgs, console: &mut Console<'_>) -> Result<RunOptions, Vec<Diagnostic>> {
-    let mut problems = admin_problems(args.admin, args.admin_token_file.as_deref());
+    let mut problems =
+        admin_problems(args.admin, args.admin_token_file.as_deref(), args.admin_read_token_file.as_deref());
+    let flink = match flink_conf(&args) {
+        Ok((flink, warnings)) => {
+            console.findings(&warnings);
+            flink
+        }
+        Err(findings) => {
+            problems.extend(findings);
+            return Err(problems);
+        }
+    };
+    let app = match app(args.app, &flink) {
+        Ok(app) => app,
+        Err(finding) => {
+            problems.push(*finding);
+            None
+        }
+    };
     let load_options = LoadOptions::run().interpolate(args.module.interpolate_env);
-    let module = match config::load(&args.module.modules, &load_options) {
+    let modules = modules(args.module.modules, &flink).map_err(|finding| vec![*finding])?;
+    let module = match config::load(&modules, &load_options) {
         Ok((module, warnings)) => {
             console.findings(&warnings);
             problems.extend(module.not_yet());
@@ -86,19 +123,64 @@ fn prepare(args: RunArgs, console: &mut Console<'_>) -> Result<RunOptions, Vec<D
     match module {
         Some(module) if problems.is_empty() => Ok(RunOptions {
             module,
-            app: args.app,
             data_dir: args.data_dir,
+            accept_data_loss: args.accept_data_loss,
+            disk_free_intake: args.disk_free_intake,
+            disk_free_calls: args.disk_free_calls,
             admin: args.admin,
             listen: args.listen,
             admin_token_file: args.admin_token_file,
+            admin_read_token_file: args.admin_read_token_file,
+            app,
+            allow_removed: args.allow_removed,
+            calls_in_flight: flink.calls_in_flight,
             log_format: args.log_format,
         }),
         _ => Err(problems),
     }
 }
 
+/// What the Flink configuration says: the file that was named, or that of the folder that upstream's images name.
+fn flink_conf(args: &RunArgs) -> Result<(FlinkConf, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let folder = std::env::var_os("FLINK_CONF_DIR").filter(|folder| !folder.is_empty());
+    let file = args.flink_conf.clone().or(folder.map(PathBuf::from));
+    flink_conf::load(file.as_deref(), &args.settings)
+}
+
+/// The name that was asked for. Upstream's may be any text, ours may not.
+fn app(asked: Option<String>, flink: &FlinkConf) -> Result<Option<AskedName>, Box<Diagnostic>> {
+    let Some(name) = asked else {
+        let asked = |name: &String| AskedName { name: name_of(name), by: "`statefun.flink-job-name`" };
+        return Ok(flink.job_name.as_ref().map(asked));
+    };
+    match check_name(&name) {
+        Ok(()) => Ok(Some(AskedName { name, by: "`--app`" })),
+        Err(why) => {
+            let fact = format!("`{}` cannot be the name of an application: {why}", name.escape_debug());
+            let hint = format!("for example `--app {}`", name_of(&name));
+            Err(Box::new(Diagnostic::error(errors::MP7033, fact).hint(hint)))
+        }
+    }
+}
+
+/// The modules of the command line, or else the one that the Flink configuration names.
+fn modules(named: Vec<String>, flink: &FlinkConf) -> Result<Vec<String>, Box<Diagnostic>> {
+    if !named.is_empty() {
+        return Ok(named);
+    }
+    match &flink.module {
+        Some(module) if !module.starts_with("classpath:") => Ok(vec![module.clone()]),
+        _ => {
+            let fact = "no module is named, neither as an argument nor by `statefun.remote.module-name`";
+            let hint =
+                "name a file, or the folder of the modules: `/opt/statefun/modules` in StateFun's official image";
+            Err(Box::new(Diagnostic::error(errors::MP7035, fact).hint(hint)))
+        }
+    }
+}
+
 /// The admin API can read state and change what runs: off loopback it wants a token.
-fn admin_problems(admin: SocketAddr, token_file: Option<&Path>) -> Vec<Diagnostic> {
+fn admin_problems(admin: SocketAddr, token_file: Option<&Path>, read_token_file: Option<&Path>) -> Vec<Diagnostic> {
     let Some(path) = token_file else {
         if admin.ip().is_loopback() {
             return Vec::new();
@@ -107,7 +189,15 @@ fn admin_problems(admin: SocketAddr, token_file: Option<&Path>) -> Vec<Diagnosti
         let hint = "add `--admin-token-file FILE`, or listen on loopback with `--admin 127.0.0.1:8099`";
         return vec![Diagnostic::error(errors::MP7002, fact).hint(hint)];
     };
-    read_admin_token(path).err().map(|problem| *problem).into_iter().collect()
+    let token = read_admin_token(path);
+    let read_token = read_token_file.map(read_admin_token);
+    if let (Ok(token), Some(Ok(read_token))) = (&token, &read_token)
+        && token == read_token
+    {
+        let fact = "the token for looking is the token for everything";
+        return vec![Diagnostic::error(errors::MP7004, fact).hint("write another token into one of the two files")];
+    }
+    [token.err(), read_token.and_then(Result::err)].into_iter().flatten().map(|problem| *problem).collect()
 }
 
 /// The token of a file, without the white space around it.
@@ -189,6 +279,42 @@ mod tests {
         let options = before_the_node(folder.path(), 0, &with_file).expect("nothing is wrong");
         assert_eq!(options.admin_token_file, Some(token));
         assert_eq!(options.data_dir, folder.path().join("data"));
+    }
+
+    /// MP7033, MP7035: a name that Kafka would not take is refused, upstream's is made one; the module may be named by Flink's
+    /// configuration.
+    #[test]
+    fn names_and_flink_configuration() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let run = |more: &[&str]| before_the_node(folder.path(), 0, more);
+        let app = |more: &[&str]| run(more).expect("nothing is wrong").app;
+        assert_eq!(app(&[]), None);
+        assert_eq!(app(&["--app", "orders"]).map(|app| app.name), Some("orders".to_owned()));
+        assert_eq!(codes(&run(&["--app", "my orders"])), ["MP7033"]);
+        assert_eq!(codes(&run(&["--app", ""])), ["MP7033"]);
+        let job_name = ["-Dstatefun.flink-job-name=My orders"];
+        assert_eq!(app(&job_name).map(|app| app.name), Some("My-orders".to_owned()));
+        assert_eq!(app(&[&job_name[..], &["--app", "orders"]].concat()).map(|app| app.name), Some("orders".to_owned()));
+        let options = run(&["-n", "-D", "statefun.async.max-per-task=7"]).expect("nothing is wrong");
+        assert_eq!((options.allow_removed, options.calls_in_flight), (true, Some(7)));
+
+        let module = folder.path().join("module.yaml").display().to_string();
+        let data = folder.path().join("data").display().to_string();
+        for (settings, expected) in [
+            (&["-D", "a=b"][..], &["MP7035"][..]),
+            (&["-D", "statefun.remote.module-name=classpath:module.yaml"], &["MP7035"]),
+            (&["-D", "statefun.async.max-per-task=x"], &["MP0102"]),
+            (&["--flink-conf", "/nowhere"], &["MP0100"]),
+            (&["-D", &format!("statefun.remote.module-name=file://{module}")], &[]),
+        ] {
+            let line = [&["millpond", "run", "--data-dir", &data], settings].concat();
+            let Command::Run(args) = Cli::try_parse_from(line).expect("a command line").command else {
+                panic!("it is `run`")
+            };
+            let (mut out, mut err) = (Vec::new(), Vec::new());
+            let prepared = prepare(args, &mut Console::buffers(&mut out, &mut err));
+            assert_eq!(codes(&prepared), expected, "{settings:?}");
+        }
     }
 
     /// What cannot run yet is refused with its place, all of it at once, before anything is opened.

@@ -64,6 +64,12 @@ fn endpoint(endpoint: &Endpoint) -> String {
             block.line("pool ttl", duration::display(transport.pool_ttl));
             block.line("pool size", transport.pool_size);
             block.line("payload max bytes", transport.payload_max_bytes);
+            if transport.http2 {
+                block.line("http2", true);
+            }
+            if !transport.tls.verify_hostname {
+                block.line("verify hostname", false);
+            }
             if let Some(path) = &transport.tls.trust_cacerts {
                 block.line("trust cacerts", format!("{path:?}"));
             }
@@ -81,7 +87,20 @@ fn endpoint(endpoint: &Endpoint) -> String {
             block.line("connect", duration::display(transport.connect));
             block.line("read", duration::display(transport.read));
             block.line("write", duration::display(transport.write));
+            if let Some(http2) = transport.http2 {
+                block.line("http2", http2);
+            }
+            if !transport.verify_hostname {
+                block.line("verify hostname", false);
+            }
         }
+    }
+    for header in &endpoint.headers {
+        let value = match &header.file {
+            Some(path) => format!("file {path:?}"),
+            None => HIDDEN.to_owned(),
+        };
+        block.line(&format!("header {:?}", header.name.as_str()), value);
     }
     let policy = FailurePolicy::WORDS.iter().find(|(_, policy)| *policy == endpoint.failure_policy);
     block.line("failure policy", policy.map_or("", |(word, _)| word));

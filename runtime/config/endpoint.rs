@@ -8,6 +8,7 @@ use std::num::NonZeroU32;
 use super::dead_letter;
 use super::diagnostic::{Diagnostic, Reported};
 use super::fields::{Context, Fields};
+use super::headers;
 use super::model::{Endpoint, FailurePolicy, FunctionPattern, MAX_NUM_BATCH_REQUESTS_DEFAULT};
 use super::source::Place;
 use super::transport::{self, AsyncTransport, Transport};
@@ -36,6 +37,7 @@ pub(crate) fn read_v1(spec: &Node, place: Place, cx: &mut Context<'_>) -> Result
     fields.without_effect("transport", "kind `io.statefun.endpoints.v2/http` reads it", cx);
     let failure_policy = failure_policy(&mut fields, cx);
     let dead_letters = dead_letter::read(&mut fields, failure_policy.unwrap_or_default(), cx);
+    let headers = headers::read(&mut fields, cx);
     fields.finish(cx);
     Ok(Endpoint {
         functions: functions?,
@@ -44,6 +46,7 @@ pub(crate) fn read_v1(spec: &Node, place: Place, cx: &mut Context<'_>) -> Result
         transport: transport?,
         failure_policy: failure_policy?,
         dead_letters: dead_letters?,
+        headers: headers?,
         place,
     })
 }
@@ -67,23 +70,24 @@ pub(crate) fn read_v2(spec: &Node, place: Place, cx: &mut Context<'_>) -> Result
     };
     let transport = match fields.get("transport") {
         None => Ok(Transport::Async(AsyncTransport::default())),
-        Some(node) => transport::read(node, cx),
+        // A URL that cannot be used says nothing about its files: they are looked at.
+        Some(node) => transport::read(node, url.as_ref().map_or(true, UrlTemplate::is_https), cx),
     };
     fields.without_effect("timeouts", "in this kind, timeouts stand in `transport`", cx);
     let failure_policy = failure_policy(&mut fields, cx);
     let dead_letters = dead_letter::read(&mut fields, failure_policy.unwrap_or_default(), cx);
+    let headers = headers::read(&mut fields, cx);
     fields.finish(cx);
-    let endpoint = Endpoint {
+    Ok(Endpoint {
         functions: functions?,
         url: url?,
         max_num_batch_requests: batch?,
         transport: transport?,
         failure_policy: failure_policy?,
         dead_letters: dead_letters?,
+        headers: headers?,
         place,
-    };
-    warn_about_plain_tls(&endpoint, cx);
-    Ok(endpoint)
+    })
 }
 
 /// 0 and less is no limit.
@@ -135,16 +139,4 @@ fn failure_policy(fields: &mut Fields<'_>, cx: &mut Context<'_>) -> Result<Failu
     };
     let text = cx.text(node, "failurePolicy")?;
     cx.one_of(node, "failurePolicy", &text, FailurePolicy::WORDS)
-}
-
-/// Certificates on a plain URL are not used, here and upstream.
-fn warn_about_plain_tls(endpoint: &Endpoint, cx: &mut Context<'_>) {
-    let Transport::Async(transport) = &endpoint.transport else {
-        return;
-    };
-    if transport.tls.is_configured() && !endpoint.url.is_https() {
-        let fact = format!("certificates have no effect on `{}`", endpoint.url);
-        let finding = Diagnostic::warning(errors::MP0033, fact).at(endpoint.place.clone(), "");
-        cx.add(finding.hint("write an `https` URL, or leave the certificates out"));
-    }
 }

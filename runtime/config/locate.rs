@@ -110,7 +110,7 @@ fn read_one(path: &Path, report: &mut Report) -> Option<Arc<Source>> {
 }
 
 /// The bytes of a file, and one more than allowed if it is too large.
-fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     Ok(bytes)

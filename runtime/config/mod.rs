@@ -18,6 +18,8 @@ pub mod diagnostic;
 pub mod duration;
 mod endpoint;
 mod fields;
+pub mod flink_conf;
+mod headers;
 #[cfg(test)]
 mod hostile_tests;
 pub mod interpolate;
@@ -41,6 +43,7 @@ mod startup_position;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod transport;
 mod url_template;
 pub mod yaml;
@@ -50,7 +53,6 @@ pub use model::Module;
 pub(crate) use property_list::is_secret;
 pub use source::{Place, Source};
 
-use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -62,14 +64,18 @@ use fields::Context;
 use interpolate::Lookup;
 use model::Digest;
 
+use crate::credentials;
+
 /// What the checks need from outside: given as values and functions, so that a test decides them.
 pub struct LoadOptions<'a> {
     /// Where `${NAME}` is looked up; `None` leaves it literal, as upstream.
     pub environment: Option<Lookup<'a>>,
     /// The present, in milliseconds since 1970; start dates may not be later.
     pub now_ms: i64,
-    /// Whether a certificate file can be opened.
-    pub file_exists: &'a dyn Fn(&Path) -> io::Result<()>,
+    /// Reads a file with a certificate, a key or the value of a header, of so many bytes at most.
+    pub read_file: &'a dyn Fn(&Path, u64) -> io::Result<Vec<u8>>,
+    /// Where the variable that holds the value of a header is looked up.
+    pub variable: Lookup<'a>,
     /// The module is about to run here: what must be there on this machine is an error, not a warning.
     pub for_run: bool,
 }
@@ -81,7 +87,8 @@ impl LoadOptions<'static> {
         LoadOptions {
             environment: None,
             now_ms: i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX),
-            file_exists: &|path| File::open(path).map(drop),
+            read_file: &credentials::file::read,
+            variable: &|name| std::env::var(name).ok(),
             for_run: false,
         }
     }

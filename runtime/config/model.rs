@@ -21,8 +21,10 @@ pub use super::property_list::Properties;
 pub use super::routing::Route;
 use super::source::Place;
 pub use super::startup_position::StartupPosition;
-pub use super::transport::{AsyncTransport, ClientCertificate, OkHttpTransport, Tls, Transport};
+pub use super::tls::{ClientCertificate, Tls};
+pub use super::transport::{AsyncTransport, OkHttpTransport, Transport};
 pub use super::url_template::{EndpointUrl, InvalidUrl, UrlTemplate};
+pub use crate::credentials::header::HeaderSource;
 
 /// One application: everything that all module files together declare.
 #[derive(Debug, Clone)]
@@ -58,6 +60,8 @@ pub struct Endpoint {
     /// Field `deadLetter` (ours), `{egress: <namespace>/<name>, topic: <topic>}`: where dead letters go, by policy or by an
     /// operator's decision. No default; required by `failurePolicy: dead-letter`, and allowed with every policy.
     pub dead_letters: Option<DeadLetterTarget>,
+    /// Field `headers` (ours): what every request carries beside upstream's headers.
+    pub headers: Vec<HeaderSource>,
     /// Where the component is declared.
     pub place: Place,
 }

@@ -4,20 +4,13 @@
 //! stage that runs it arrives.
 
 use super::diagnostic::Diagnostic;
-use super::model::{Egress, Endpoint, Ingress, InvalidRecords, Module, Transport};
+use super::model::{Egress, Ingress, InvalidRecords, Module};
 use super::source::Place;
 use crate::errors;
 
 /// Finds everything that cannot run yet.
 pub(crate) fn find(module: &Module) -> Vec<Diagnostic> {
     let mut findings = Vec::new();
-    for endpoint in module.endpoints() {
-        if matches!(endpoint.transport, Transport::OkHttp(_)) {
-            let transport = finding("transport `io.statefun.transports.v1/okhttp`", &endpoint.place);
-            findings.push(transport.hint(OTHER_TRANSPORT));
-        }
-        findings.extend(endpoint_url(endpoint).map(|what| finding(what, &endpoint.place)));
-    }
     for ingress in module.ingresses() {
         match ingress {
             Ingress::Playground(_) => {}
@@ -41,20 +34,6 @@ pub(crate) fn find(module: &Module) -> Vec<Diagnostic> {
     findings
 }
 
-/// Endpoints of kind v1 and of the 3.0 format have this transport without naming it.
-const OTHER_TRANSPORT: &str =
-    "declare the endpoint with kind `io.statefun.endpoints.v2/http` and without `transport.type`: the default runs";
-
 fn finding(what: &str, place: &Place) -> Diagnostic {
     Diagnostic::error(errors::MP0090, format!("{what} is not there yet")).at(place.clone(), "declared here")
-}
-
-fn endpoint_url(endpoint: &Endpoint) -> Option<&'static str> {
-    if endpoint.url.is_https() {
-        Some("calling `https` endpoints")
-    } else if endpoint.url.is_unix() {
-        Some("calling endpoints over Unix domain sockets")
-    } else {
-        None
-    }
 }

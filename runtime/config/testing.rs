@@ -1,5 +1,7 @@
 //! Small helpers of the tests of this folder.
 
+use std::path::Path;
+
 use super::LoadOptions;
 use super::diagnostic::Report;
 use super::fields::Context;
@@ -14,12 +16,11 @@ pub(crate) fn options() -> LoadOptions<'static> {
     LoadOptions {
         environment: None,
         now_ms: NOW_MS,
-        file_exists: &|path| {
-            if path.starts_with("/there") {
-                return Ok(());
-            }
-            Err(std::io::Error::new(std::io::ErrorKind::NotFound, "No such file or directory (os error 2)"))
+        read_file: &|path, bytes_max| match path.strip_prefix("/there") {
+            Ok(name) => crate::credentials::file::read(&Path::new("credentials/testdata").join(name), bytes_max),
+            Err(_) => Err(std::io::Error::new(std::io::ErrorKind::NotFound, "No such file or directory (os error 2)")),
         },
+        variable: &|name| (name == "TOKEN").then(|| "of-the-test".to_owned()),
         for_run: true,
     }
 }

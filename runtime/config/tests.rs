@@ -158,17 +158,39 @@ fn bytes_digest_is_of_the_files() {
     );
 }
 
-/// `run` refuses what `check` only mentions: files for TLS that are not there. `/there` is there in these tests.
+/// `run` refuses what `check` only mentions: files for TLS that are not there. `/there` is there in these tests. On a URL
+/// without TLS nobody needs them.
 #[test]
 fn missing_certificates_stop_a_run() {
-    let texts = |path: &str| {
-        let transport = format!("  transport:\n    trust_cacerts: {path}/ca.pem\n");
+    let plain = |path: &str| {
+        let transport = format!("  transport:\n    trust_cacerts: {path}/version1.pem\n");
         [endpoint("a/*", &transport), INGRESS.to_owned()].join("---\n")
     };
+    let texts = |path: &str| plain(path).replace("http://", "https://");
     let check = LoadOptions { for_run: false, ..options() };
     assert_eq!(codes(module(&[&texts("/gone")], &options())), ["MP0056"]);
     assert!(module(&[&texts("/gone")], &check).is_ok());
     assert!(module(&[&texts("/there")], &options()).is_ok());
+    assert!(module(&[&plain("/gone")], &options()).is_ok());
+}
+
+/// The values of headers have to be there when the node starts, and nothing shows them.
+#[test]
+fn values_of_headers() {
+    let texts = |source: &str| {
+        let headers = format!("  headers:\n    x-key: {{prefix: 'Bearer ', {source}}}\n");
+        [endpoint("a/*", &headers), INGRESS.to_owned()].join("---\n")
+    };
+    let check = LoadOptions { for_run: false, ..options() };
+    for missing in ["env: OTHER", "file: /gone/token"] {
+        assert_eq!(codes(module(&[&texts(missing)], &options())), ["MP0045"], "{missing}");
+        assert!(module(&[&texts(missing)], &check).is_ok(), "{missing}");
+    }
+    let loaded = module(&[&texts("env: TOKEN")], &options()).expect("a module");
+    assert_eq!(loaded.endpoints()[0].headers[0].value, "Bearer of-the-test");
+    assert!(!format!("{loaded:?}{}", loaded.describe()).contains("of-the-test"));
+    assert!(module(&[&texts("file: /there/password.txt")], &options()).is_ok());
+    assert_eq!(codes(module(&[&texts("file: 'classpath:token'")], &check)), ["MP0045"]);
 }
 
 /// A variable is a value and nothing else: whatever it holds, the structure is that of the file.

@@ -4,12 +4,11 @@
 //! parses these properties when a function gets its first message; we parse them at start.
 
 use std::num::NonZeroU32;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::diagnostic::{Diagnostic, Reported};
 use super::fields::{Context, Fields};
-use super::resource;
+use super::tls::{self, Tls};
 use super::yaml::Node;
 use crate::errors::{self, near_miss};
 
@@ -43,26 +42,9 @@ pub struct AsyncTransport {
     pub payload_max_bytes: u32,
     /// Properties `trust_cacerts`, `client_cert`, `client_key`, `client_key_password`: used by `https` URLs.
     pub tls: Tls,
-}
-
-/// Files for TLS, all optional.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Tls {
-    /// Property `trust_cacerts`: PEM bundle of the authorities to trust, in place of those of the platform.
-    pub trust_cacerts: Option<PathBuf>,
-    /// What to present to the function, for mutual TLS.
-    pub client: Option<ClientCertificate>,
-}
-
-/// A client certificate with its key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientCertificate {
-    /// Property `client_cert`: PEM certificate chain.
-    pub cert: PathBuf,
-    /// Property `client_key`: PKCS#8 key as PEM.
-    pub key: PathBuf,
-    /// Property `client_key_password`: a file that holds the password of the key; its content is used untrimmed.
-    pub key_password: Option<PathBuf>,
+    /// Property `http2` (ours): speak HTTP/2. Over `https` both are offered and the server chooses; on a plain URL or a Unix
+    /// domain socket nothing else is spoken. Default false: upstream's async transport speaks HTTP/1.1 only.
+    pub http2: bool,
 }
 
 /// The properties of the okhttp transport: its object `timeouts`.
@@ -76,6 +58,12 @@ pub struct OkHttpTransport {
     pub read: Duration,
     /// `timeouts.write`, a duration: the longest pause between two writes. Default 10 s, as upstream. At most `call`.
     pub write: Duration,
+    /// Property `http2` (ours): as that of the async transport. Default: as upstream, offered over `https`, and not spoken
+    /// on a plain connection.
+    pub http2: Option<bool>,
+    /// Property `verify_hostname` (ours): whether the certificate of an `https` endpoint has to be for the host of the URL.
+    /// Default true.
+    pub verify_hostname: bool,
 }
 
 impl Default for AsyncTransport {
@@ -87,6 +75,7 @@ impl Default for AsyncTransport {
             pool_size: NonZeroU32::new(1024).unwrap_or(NonZeroU32::MIN),
             payload_max_bytes: 32 * 1024 * 1024,
             tls: Tls::default(),
+            http2: false,
         }
     }
 }
@@ -98,19 +87,14 @@ impl Default for OkHttpTransport {
             connect: Duration::from_secs(10),
             read: Duration::from_secs(10),
             write: Duration::from_secs(10),
+            http2: None,
+            verify_hostname: true,
         }
     }
 }
 
-impl Tls {
-    /// Whether any of the files is named.
-    pub fn is_configured(&self) -> bool {
-        self.trust_cacerts.is_some() || self.client.is_some()
-    }
-}
-
 /// Reads `spec.transport` of a v2 endpoint.
-pub(crate) fn read(node: &Node, cx: &mut Context<'_>) -> Result<Transport, Reported> {
+pub(crate) fn read(node: &Node, uses_tls: bool, cx: &mut Context<'_>) -> Result<Transport, Reported> {
     let mut fields = Fields::open(node, "`transport`", cx)?;
     let kind = match fields.get("type") {
         None => ASYNC.to_owned(),
@@ -131,20 +115,21 @@ pub(crate) fn read(node: &Node, cx: &mut Context<'_>) -> Result<Transport, Repor
         }
     };
     if kind == ASYNC {
-        read_async(fields, cx).map(Transport::Async)
+        read_async(fields, uses_tls, cx).map(Transport::Async)
     } else {
         read_okhttp_v2(fields, cx).map(Transport::OkHttp)
     }
 }
 
-fn read_async(mut fields: Fields<'_>, cx: &mut Context<'_>) -> Result<AsyncTransport, Reported> {
+fn read_async(mut fields: Fields<'_>, uses_tls: bool, cx: &mut Context<'_>) -> Result<AsyncTransport, Reported> {
     let default = AsyncTransport::default();
     let call = nullable_duration(&mut fields, "call", cx);
     let connect = nullable_duration(&mut fields, "connect", cx);
     let pool_ttl = nullable_duration(&mut fields, "pool_ttl", cx);
     let pool_size = positive(&mut fields, "pool_size", default.pool_size, cx);
     let payload_max_bytes = payload_max_bytes(&mut fields, default.payload_max_bytes, cx);
-    let tls = read_tls(&mut fields, cx);
+    let tls = tls::read(&mut fields, uses_tls, cx);
+    let http2 = boolean(&mut fields, "http2", cx);
     let timeouts = match fields.get("timeouts").filter(|node| !node.is_null()) {
         Some(node) => migration_timeouts(node, cx).map(Some),
         None => Ok(None),
@@ -168,6 +153,7 @@ fn read_async(mut fields: Fields<'_>, cx: &mut Context<'_>) -> Result<AsyncTrans
         pool_size: pool_size?,
         payload_max_bytes: payload_max_bytes?,
         tls: tls?,
+        http2: http2?.unwrap_or(default.http2),
     })
 }
 
@@ -184,7 +170,7 @@ fn migration_timeouts(node: &Node, cx: &mut Context<'_>) -> Result<(Duration, Du
     Ok((call?, connect?))
 }
 
-/// Transport okhttp of a v2 endpoint reads nothing but `timeouts`.
+/// Upstream reads nothing but `timeouts` of transport okhttp.
 fn read_okhttp_v2(mut fields: Fields<'_>, cx: &mut Context<'_>) -> Result<OkHttpTransport, Reported> {
     let timeouts = fields.get("timeouts");
     let hint = format!("only `{ASYNC}` has this property");
@@ -197,8 +183,11 @@ fn read_okhttp_v2(mut fields: Fields<'_>, cx: &mut Context<'_>) -> Result<OkHttp
     for property in ["call", "connect", "read", "write"] {
         fields.without_effect(property, "write it inside `timeouts`", cx);
     }
+    let http2 = boolean(&mut fields, "http2", cx);
+    let verify_hostname = boolean(&mut fields, "verify_hostname", cx);
     fields.finish(cx);
-    read_okhttp(timeouts.map(|node| &**node), cx)
+    let transport = read_okhttp(timeouts.map(|node| &**node), cx)?;
+    Ok(OkHttpTransport { http2: http2?, verify_hostname: verify_hostname?.unwrap_or(true), ..transport })
 }
 
 /// The object `timeouts` of okhttp, which a v1 endpoint has in its spec.
@@ -218,6 +207,7 @@ pub(crate) fn read_okhttp(timeouts: Option<&Node>, cx: &mut Context<'_>) -> Resu
         connect: at_most_call(&fields, "connect", connect?, call, cx)?,
         read: at_most_call(&fields, "read", read?, call, cx)?,
         write: at_most_call(&fields, "write", write?, call, cx)?,
+        ..default
     };
     fields.finish(cx);
     Ok(transport)
@@ -274,6 +264,15 @@ fn nullable_duration(
     }
 }
 
+/// A property of ours; null is the default.
+pub(crate) fn boolean(
+    fields: &mut Fields<'_>,
+    field: &'static str,
+    cx: &mut Context<'_>,
+) -> Result<Option<bool>, Reported> {
+    fields.get(field).filter(|node| !node.is_null()).map(|node| cx.boolean(node, field)).transpose()
+}
+
 fn positive(
     fields: &mut Fields<'_>,
     field: &'static str,
@@ -299,51 +298,4 @@ fn payload_max_bytes(fields: &mut Fields<'_>, default: u32, cx: &mut Context<'_>
         return Ok(default);
     };
     u32::try_from(number).map_err(|_| cx.out_of_range(node, field, "0 to 2147483647"))
-}
-
-fn read_tls(fields: &mut Fields<'_>, cx: &mut Context<'_>) -> Result<Tls, Reported> {
-    let trust_cacerts = tls_file(fields, "trust_cacerts", cx);
-    let cert = tls_file(fields, "client_cert", cx);
-    let key = tls_file(fields, "client_key", cx);
-    let key_password = tls_file(fields, "client_key_password", cx);
-    let client = match (cert?, key?) {
-        (Some(cert), Some(key)) => Some(ClientCertificate { cert, key, key_password: key_password? }),
-        (None, None) => None,
-        (cert, _) => {
-            let (given, missing) =
-                if cert.is_some() { ("client_cert", "client_key") } else { ("client_key", "client_cert") };
-            let fact = format!("`{given}` is given without `{missing}`");
-            let place = fields.key_place(given, cx).unwrap_or_else(|| fields.place());
-            let hint = "mutual TLS needs both the certificate and its key; without it, leave both out";
-            return Err(cx.add(Diagnostic::error(errors::MP0055, fact).at(place, "").hint(hint)));
-        }
-    };
-    Ok(Tls { trust_cacerts: trust_cacerts?, client })
-}
-
-/// A file for TLS. `check` may run where the files are not, so that a missing one is an error for `run` alone.
-fn tls_file(fields: &mut Fields<'_>, field: &'static str, cx: &mut Context<'_>) -> Result<Option<PathBuf>, Reported> {
-    let Some(node) = fields.get(field) else {
-        return Ok(None);
-    };
-    let Some(location) = cx.nullable_text(node, field)? else {
-        return Ok(None);
-    };
-    let place = cx.place_of(node);
-    let path = resource::path(&location).map_err(|cause| {
-        let fact = format!("`{field}` does not name a file: `{location}`");
-        cx.add(Diagnostic::error(errors::MP0056, fact).at(place.clone(), cause.to_string()))
-    })?;
-    if let Err(error) = (cx.options.file_exists)(&path) {
-        let fact = format!("`{field}` names `{}`, which cannot be opened", path.display());
-        let mut finding = Diagnostic::error(errors::MP0056, fact).at(place, "").caused_by(error);
-        if location.starts_with('~') {
-            finding = finding.hint("`~` is not expanded here, as upstream; write the whole path");
-        }
-        if cx.options.for_run {
-            return Err(cx.add(finding));
-        }
-        cx.add(finding.as_warning().note("`run` refuses to start without it"));
-    }
-    Ok(Some(path))
 }

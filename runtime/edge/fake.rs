@@ -8,8 +8,8 @@ use std::time::Duration;
 use axum::Router;
 use bytes::Bytes;
 use millpond_engine::{
-    AddressView, Answer, Checkpoint, EndpointConfig, Event, FunctionPattern, LaneId, LaneName, Load, Loaded,
-    LoadedAddress, Metrics, Operation, Restored, StateSpec,
+    AddressView, Answer, Checkpoint, DelayedMessage, EndpointConfig, Event, FunctionPattern, FunctionView, LaneId,
+    LaneName, Load, Loaded, LoadedAddress, Metrics, Millis, Operation, Restored, Sequence, StateSpec,
 };
 use millpond_protocol::{Address, TypeName};
 use millpond_publisher::Incarnation;
@@ -43,6 +43,12 @@ pub(crate) struct World {
     pub(crate) stored: BTreeMap<Address, Loaded>,
     /// What was to be done about addresses.
     pub(crate) operated: Vec<(Address, Operation)>,
+    /// Function types.
+    pub(crate) functions: Vec<FunctionView>,
+    /// Delayed messages in the ledger.
+    pub(crate) delayed: Vec<(Millis, Sequence, DelayedMessage)>,
+    /// State specs in the ledger.
+    pub(crate) specs: Vec<(TypeName, StateSpec)>,
     /// What `Metrics` says.
     pub(crate) metrics: Metrics,
     /// Removals asked for.
@@ -154,6 +160,11 @@ impl World {
                 }
             }
             Request::Inspect { address, reply } => drop(reply.send(self.addresses.get(&address).cloned())),
+            Request::Functions { from, most, reply } => {
+                let page: Vec<FunctionView> = self.functions.iter().skip(from).take(most).cloned().collect();
+                let more = from + page.len() < self.functions.len();
+                let _ = reply.send((page, more));
+            }
             Request::Metrics { reply } => drop(reply.send(self.metrics.clone())),
             Request::Operate { address, operation, reply } => {
                 self.operated.push((address, operation));
@@ -225,7 +236,20 @@ impl Ledger for FakeLedger {
     }
 
     fn specs(&self) -> Result<Vec<(TypeName, StateSpec)>, LedgerError> {
-        Ok(Vec::new())
+        Ok(self.0.lock().expect("no test panics in here").specs.clone())
+    }
+
+    fn delayed(
+        &self,
+        group: u16,
+        after: (Millis, Sequence),
+        limit: usize,
+    ) -> Result<Vec<(Millis, Sequence, DelayedMessage)>, LedgerError> {
+        let world = self.0.lock().expect("no test panics in here");
+        let of_group = world.delayed.iter().filter(|(due, sequence, message)| {
+            (*due, *sequence) > after && millpond_engine::key_group(&message.sender.id) == group
+        });
+        Ok(of_group.take(limit).cloned().collect())
     }
 
     fn lane(&self, lane: &LaneName) -> Result<(u64, u64), LedgerError> {

@@ -26,6 +26,18 @@ pub struct Shown {
     truncated: bool,
 }
 
+impl Shown {
+    /// So many of these bytes are shown, at most.
+    pub(crate) fn bytes(bytes: &[u8]) -> usize {
+        if bytes.len() <= WHOLE_BYTES_MAX { bytes.len() } else { PREVIEW_BYTES }
+    }
+
+    /// None of the bytes, for want of room.
+    pub(crate) fn left_out() -> Shown {
+        Shown { value: None, base64: Some(String::new()), truncated: true }
+    }
+}
+
 /// Shows a value of a type.
 pub fn shown(typename: &str, bytes: &[u8]) -> Shown {
     if bytes.len() <= WHOLE_BYTES_MAX

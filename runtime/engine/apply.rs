@@ -8,81 +8,16 @@ use std::sync::Arc;
 
 use millpond_protocol::{Address, TypeName};
 
-use crate::cell::Cell;
 use crate::cells::Slot;
 use crate::engine::Engine;
 use crate::function::Function;
-use crate::phase::Phase;
 use crate::{
-    CallFailure, CallId, DelayedEffect, DelayedMessage, Effects, Expiration, FailureKind, Invocation, Limits, Message,
-    Mutation, Notice, Rejection, Reply, StateValue,
+    CallId, DelayedEffect, DelayedMessage, Effects, Expiration, Invocation, Limits, Message, Mutation, Rejection,
+    StateValue,
 };
 
 impl Engine {
-    pub(crate) fn replied(&mut self, call: CallId, reply: Reply) {
-        if self.stopping || !self.calls.contains_key(&call) || self.awaits_tokens(call) {
-            return;
-        }
-        match reply {
-            Reply::Incomplete(specs) => match self.learn(call, &specs) {
-                Err(rejection) => self.call_failed(call, rejected(rejection)),
-                Ok(()) => {
-                    if let Some(slot) = self.succeeded(call) {
-                        self.make_runnable_first(slot);
-                    }
-                }
-            },
-            Reply::Completed(effects) => {
-                let id = self.cells[self.calls[&call]].address.id.clone();
-                if let Some(effects) = self.look_up_tokens(call, &id, effects) {
-                    self.answered(call, effects);
-                }
-            }
-        }
-    }
-
-    /// A batch ran, and everything is known that its answer needs.
-    pub(crate) fn answered(&mut self, call: CallId, effects: Effects) {
-        if self.stopping {
-            return;
-        }
-        match self.check(call, &effects) {
-            Err(rejection) => self.call_failed(call, rejected(rejection)),
-            Ok(()) => {
-                if let Some(slot) = self.succeeded(call) {
-                    self.recovered(slot);
-                    self.apply(slot, effects);
-                }
-            }
-        }
-    }
-
-    /// A call was answered as it should be.
-    fn succeeded(&mut self, call: CallId) -> Option<Slot> {
-        let id = self.cells[*self.calls.get(&call)?].function;
-        let function = &mut self.functions[id];
-        function.learned = true;
-        let was_in_trouble = function.window.answered();
-        let slot = self.end_call(call)?;
-        if let Some(endpoint) = self.functions[id].endpoint {
-            self.wake_unreachable(endpoint);
-        }
-        if was_in_trouble {
-            self.wake_type(id);
-        }
-        Some(slot)
-    }
-
-    /// Takes a call off the list of those in flight.
-    pub(crate) fn end_call(&mut self, call: CallId) -> Option<Slot> {
-        let slot = self.calls.remove(&call)?;
-        let function = self.cells[slot].function;
-        self.functions[function].window.ended();
-        self.offer(function);
-        Some(slot)
-    }
-
-    fn check(&self, call: CallId, effects: &Effects) -> Result<(), Rejection> {
+    pub(crate) fn check(&self, call: CallId, effects: &Effects) -> Result<(), Rejection> {
         let Some(slot) = self.calls.get(&call) else { return Ok(()) };
         let function = &self.functions[self.cells[*slot].function];
         self.check_delayed(&self.cells[*slot].address.id, effects)?;
@@ -105,7 +40,7 @@ impl Engine {
         let targets = effects.messages.iter().chain(delayed).map(|message| &message.target.function);
         let new: BTreeSet<&TypeName> = targets.filter(|function| self.functions.find(function).is_none()).collect();
         let limit = self.config.limits.function_types;
-        match self.functions.len() + new.len() > limit && !new.is_empty() {
+        match self.functions.named_by_messages() + new.len() > limit && !new.is_empty() {
             true => Err(Rejection::new(
                 "MP3015",
                 format!("the answer names {} function types more; {limit} are known, which is the limit", new.len()),
@@ -114,7 +49,7 @@ impl Engine {
         }
     }
 
-    fn apply(&mut self, slot: Slot, effects: Effects) {
+    pub(crate) fn apply(&mut self, slot: Slot, effects: Effects) {
         self.finish_batch(slot);
         let caller = self.cells[slot].address.clone();
         let metrics = &mut self.functions[self.cells[slot].function].metrics;
@@ -167,7 +102,7 @@ impl Engine {
     fn finish_batch(&mut self, slot: Slot) {
         let cell = &mut self.cells[slot];
         let ran = std::mem::take(&mut cell.batch);
-        self.functions[cell.function].metrics.input += ran as u64;
+        self.functions[cell.function].metrics.finished += ran as u64;
         self.finish(slot, ran);
     }
 
@@ -211,21 +146,6 @@ impl Engine {
             self.expires();
         }
     }
-
-    /// The address was answered: its failure is over.
-    pub(crate) fn recovered(&mut self, slot: Slot) {
-        let Some(failure) = self.end_failure(slot) else { return };
-        let cell = &self.cells[slot];
-        let (address, function) = (cell.address.clone(), cell.function);
-        self.notice(Notice::Recovered { address });
-        if failure.kind == FailureKind::Rejected {
-            self.wake_some(function);
-        }
-    }
-}
-
-fn rejected(rejection: Rejection) -> CallFailure {
-    CallFailure { kind: FailureKind::Rejected, code: rejection.code, error: rejection.error, retry_after_ms: None }
 }
 
 fn check_mutation(function: &Function, mutation: &Mutation, limits: &Limits) -> Result<(), Rejection> {
@@ -246,12 +166,5 @@ fn check_mutation(function: &Function, mutation: &Mutation, limits: &Limits) -> 
             format!("the answer writes {} bytes to state `{name}`; the limit is {}", value.len(), limits.value_bytes),
         )),
         _ => Ok(()),
-    }
-}
-
-impl Cell {
-    /// True when an answer may still come for it.
-    pub(crate) fn waits_for(&self, call: CallId) -> bool {
-        self.phase == Phase::InFlight(call)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::CallId;
 use crate::cells::Slot;
 use crate::engine::Engine;
 use crate::phase::Phase;
@@ -29,6 +30,19 @@ impl Engine {
         }
         if (self.pending_bytes, self.waiting_bytes) != (pending, waiting) {
             return Err(format!("{pending} bytes are pending and {waiting} waiting, but not by the counts"));
+        }
+        let in_flight = |(call, slot): (&CallId, &Slot)| self.cells[*slot].phase == Phase::InFlight(*call);
+        let flying = self.cells.iter().filter(|(_, cell)| matches!(cell.phase, Phase::InFlight(_))).count();
+        if flying != self.calls.len() || !self.calls.iter().all(in_flight) {
+            return Err(format!("{flying} addresses are in flight, but {} calls", self.calls.len()));
+        }
+        let recalled = self.cells.iter().filter(|(_, cell)| cell.recalled).count();
+        if recalled != self.recalling {
+            return Err(format!("{recalled} addresses are being recalled, {} by the count", self.recalling));
+        }
+        let probing: usize = self.functions.iter().map(|(_, function)| self.probe_bytes(function)).sum();
+        if probing != self.probing_bytes {
+            return Err(format!("{probing} bytes probe, {} by the count", self.probing_bytes));
         }
         let in_memory = |slot: &Slot| self.cells.iter().any(|(other, _)| other == *slot);
         if let Some(slot) = self.held.keys().chain(self.operations.keys()).find(|slot| !in_memory(slot)) {

@@ -9,9 +9,15 @@ use millpond_protocol::Address;
 
 use crate::failure::Failure;
 use crate::functions::FunctionId;
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Mailbox, Pending};
 use crate::phase::Phase;
-use crate::{AddressView, CallView, FailureRecord, FailureView, Millis, Sequence, StateValue};
+use crate::{
+    AddressView, CallView, FailureRecord, FailureView, Invocation, InvocationView, Millis, Sequence, StateValue,
+    StateView,
+};
+
+/// Invocations of a mailbox that are shown.
+const SHOWN: usize = 32;
 
 /// One address.
 pub(crate) struct Cell {
@@ -37,6 +43,8 @@ pub(crate) struct Cell {
     pub(crate) one_attempt: bool,
     /// When the request in flight was made, its retries included.
     pub(crate) began: Millis,
+    /// It stands in the line of its type.
+    pub(crate) in_line: bool,
     /// When it got in line last.
     pub(crate) in_line_since: Millis,
     /// Attempts of this request that failed.
@@ -89,6 +97,7 @@ impl Cell {
             recalled: false,
             one_attempt: false,
             began: 0,
+            in_line: false,
             in_line_since: 0,
             attempts: 0,
             listed: false,
@@ -135,9 +144,18 @@ impl Cell {
         self.states.retain(|state| state.value.is_some());
     }
 
-    /// What it is counted with, without its invocations: its bytes and a flat sum for what surrounds them.
+    /// Gives back the room that its work took: most addresses are idle most of the time, and room is half of what they take.
+    pub(crate) fn give_back_room(&mut self) {
+        self.mailbox.give_back_room();
+        self.states.shrink_to_fit();
+        if self.finished.is_empty() {
+            self.finished = Vec::new();
+        }
+    }
+
+    /// What it is counted with, without its invocations: its bytes and a flat sum for what surrounds them, as measured.
     pub(crate) fn bytes(&self) -> usize {
-        const AROUND: usize = 500;
+        const AROUND: usize = 800;
         AROUND + self.address.id.len() + 96 * self.states.len() + self.state_bytes
     }
 
@@ -179,7 +197,8 @@ impl Cell {
             _ => None,
         };
         Some(AddressView {
-            states: self.states.iter().filter_map(|state| Some((state.name.clone(), state.value.clone()?))).collect(),
+            states: self.states.iter().filter_map(State::view).collect(),
+            mailbox: self.mailbox.head().iter().take(SHOWN).map(Pending::view).collect(),
             waiting: self.mailbox.in_memory() - if in_flight { self.batch } else { 0 },
             more: self.mailbox.has_gap(),
             first,
@@ -194,6 +213,19 @@ impl Cell {
                 parked: matches!(self.phase, Phase::Parked(_)),
             }),
         })
+    }
+}
+
+impl State {
+    fn view(&self) -> Option<StateView> {
+        Some(StateView { name: self.name.clone(), value: self.value.clone()?, expires: None })
+    }
+}
+
+impl Pending {
+    fn view(&self) -> InvocationView {
+        let Invocation { caller, argument, arrived } = self.invocation.clone();
+        InvocationView { sequence: self.sequence, caller, argument, arrived }
     }
 }
 

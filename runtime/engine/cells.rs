@@ -84,6 +84,7 @@ impl Cells {
     pub(crate) fn idle(&mut self, slot: Slot) {
         self.used(slot);
         let cell = &mut self[slot];
+        cell.give_back_room();
         cell.idle_bytes = cell.bytes();
         let (bytes, uses) = (cell.idle_bytes, cell.uses);
         self.idle_bytes += bytes;

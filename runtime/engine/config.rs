@@ -1,5 +1,7 @@
 //! What the engine is told at its start: endpoints, lanes and limits.
 
+use std::fmt;
+
 use millpond_protocol::TypeName;
 
 use crate::{DeadLetterRoute, Millis};
@@ -55,6 +57,15 @@ pub enum FunctionPattern {
     Namespace(String),
 }
 
+impl fmt::Display for FunctionPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FunctionPattern::Exact(function) => fmt::Display::fmt(function, f),
+            FunctionPattern::Namespace(namespace) => write!(f, "{namespace}/*"),
+        }
+    }
+}
+
 /// The durable name of a lane: egress id, and the part of it (a playground topic) that has an order of its own.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LaneName {
@@ -72,7 +83,7 @@ pub struct Limits {
     /// Bytes of invocations in memory, and of events whose key is being looked up, at which ingresses pause. Default
     /// 256 MiB.
     pub pending_bytes: usize,
-    /// Bytes of idle addresses kept in memory. Default 128 MiB.
+    /// Bytes of idle addresses kept in memory. Default 64 MiB.
     pub cache_bytes: usize,
     /// Bytes of changes at which a checkpoint is sealed though nothing waits for it. Default 8 MiB.
     pub checkpoint_bytes: usize,
@@ -117,8 +128,10 @@ pub struct Limits {
     /// Bytes of invocations that one function type may have waiting before no event for it is taken in. Messages between
     /// functions are. Default 8 GiB.
     pub backlog_bytes: u64,
-    /// Function types that events and answers may name. Default 10000.
+    /// Function types that events and answers may name, beside those of the module. Default 10000.
     pub function_types: usize,
+    /// Function types with metrics of their own, those that were met first; the others are added up. Default 1000.
+    pub measured_types: usize,
 }
 
 /// Shares of a limit that several files go by.
@@ -150,7 +163,7 @@ impl Default for Limits {
         Limits {
             calls_in_flight: 32_768,
             pending_bytes: 256 * MIB,
-            cache_bytes: 128 * MIB,
+            cache_bytes: 64 * MIB,
             checkpoint_bytes: 8 * MIB,
             checkpoint_age_ms: 1_000,
             batch_bytes: 16 * MIB,
@@ -172,6 +185,7 @@ impl Default for Limits {
             mailbox_bytes: MIB,
             backlog_bytes: 8 << 30,
             function_types: 10_000,
+            measured_types: 1_000,
         }
     }
 }

@@ -13,7 +13,8 @@ use millpond_protocol::Address;
 
 use crate::cells::Slot;
 use crate::engine::Engine;
-use crate::{EndpointConfig, FailurePolicy, Invocation, LaneId, Millis, Notice, Sequence};
+use crate::phase::Phase;
+use crate::{Invocation, LaneId, Millis, Notice, Sequence};
 
 /// An invocation that did not run, with what is known of why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,19 +64,6 @@ pub trait DeadLetterForm: fmt::Debug + Send + Sync {
 }
 
 impl Engine {
-    /// The budget is used up and the last word was a rejection: what the policy does. False when it parks.
-    pub(crate) fn give_up(&mut self, slot: Slot) -> bool {
-        let Some(endpoint) = self.endpoint_of(slot) else { return false };
-        let (policy, route) = (endpoint.failure_policy, endpoint.dead_letters.clone());
-        match (policy, route) {
-            (FailurePolicy::Drop, _) => self.take_out(slot, None, DecidedBy::Policy),
-            (FailurePolicy::DeadLetter, Some(route)) => self.take_out(slot, Some(&route), DecidedBy::Policy),
-            (FailurePolicy::DeadLetter, None) | (FailurePolicy::Park, _) => return false,
-        }
-        self.go_on_behind(slot);
-        true
-    }
-
     /// Takes the first invocation out, with the failure that it was in.
     pub(crate) fn take_out(&mut self, slot: Slot, route: Option<&DeadLetterRoute>, decided_by: DecidedBy) {
         let cell = &self.cells[slot];
@@ -115,12 +103,9 @@ impl Engine {
 
     /// What is left behind an invocation that was taken out gets its turn.
     pub(crate) fn go_on_behind(&mut self, slot: Slot) {
-        self.leave_line(slot);
         self.go_on(slot);
-    }
-
-    pub(crate) fn endpoint_of(&self, slot: Slot) -> Option<&EndpointConfig> {
-        let endpoint = self.functions[self.cells[slot].function].endpoint?;
-        self.config.endpoints.get(endpoint)
+        if self.cells[slot].phase == Phase::Idle {
+            self.probe_again(self.cells[slot].function);
+        }
     }
 }

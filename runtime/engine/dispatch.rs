@@ -20,7 +20,7 @@ impl Engine {
     pub(crate) fn make_runnable(&mut self, slot: Slot) {
         self.enter(slot, Phase::Runnable);
         let cell = &mut self.cells[slot];
-        cell.in_line_since = self.now;
+        (cell.in_line, cell.in_line_since) = (true, self.now);
         let id = cell.function;
         let function = &mut self.functions[id];
         match cell.failure {
@@ -34,20 +34,10 @@ impl Engine {
     pub(crate) fn make_runnable_first(&mut self, slot: Slot) {
         self.enter(slot, Phase::Runnable);
         let cell = &mut self.cells[slot];
-        cell.in_line_since = self.now;
+        (cell.in_line, cell.in_line_since) = (true, self.now);
         let function = cell.function;
         self.functions[function].line.push_front(slot);
         self.offer(function);
-    }
-
-    /// Takes an address out of the line that it stands in.
-    pub(crate) fn leave_line(&mut self, slot: Slot) {
-        let cell = &self.cells[slot];
-        if cell.phase == Phase::Runnable {
-            let function = &mut self.functions[cell.function];
-            function.line.retain(|waiting| *waiting != slot);
-            function.retries.retain(|waiting| *waiting != slot);
-        }
     }
 
     /// A function type may have a call to make.
@@ -68,6 +58,7 @@ impl Engine {
             match function.window.may_call(self.now) {
                 Ok(()) => {
                     if let Some(slot) = function.next_in_line() {
+                        self.cells[slot].in_line = false;
                         self.send(slot);
                     }
                     self.offer(id);
@@ -102,8 +93,6 @@ impl Engine {
             Ok(states) => states,
             Err(error) => {
                 self.fail(slot, FailureKind::Rejected, "MP3003", error.into());
-                // No function judged anything.
-                self.cells[slot].failure.iter_mut().for_each(|failure| failure.rejections -= 1);
                 return self.park_for_a_while(slot, 0);
             }
         };
@@ -117,6 +106,7 @@ impl Engine {
         let id = CallId(self.next_call);
         self.next_call += 1;
         function.window.sent(self.now);
+        function.metrics.running += cell.batch as u64;
         let call = Call {
             id,
             endpoint,

@@ -20,8 +20,8 @@ use crate::sweep::Sweep;
 use crate::timers::{Timer, TimerKey};
 use crate::tokens::Tokens;
 use crate::{
-    AddressView, Answer, CallId, EngineConfig, Expiration, Input, Load, Loaded, Metrics, Millis, Notice, Operation,
-    Output, Receipt, Restored, Sequence,
+    AddressView, Answer, CallId, EndpointConfig, EngineConfig, Expiration, FunctionView, Input, Load, Loaded, Metrics,
+    Millis, Notice, Operation, Output, Receipt, Restored, Sequence,
 };
 
 /// The state machine. Its contract is the head of this crate.
@@ -125,6 +125,7 @@ impl Engine {
             outputs: VecDeque::new(),
             config,
         };
+        engine.functions.name(&engine.config.endpoints);
         for (function, backlog) in &restored.backlogs {
             engine.functions.restore(function, *backlog, &engine.config.endpoints);
         }
@@ -190,17 +191,37 @@ impl Engine {
         let cell = &self.cells[self.cells.find(address)?];
         let specs = &self.functions[cell.function].specs;
         let mut view = cell.view()?;
-        view.states.retain(|(name, value)| {
-            let expiration = specs.get(name).map_or(Expiration::None, |spec| spec.expiration);
-            !expiration.is_over(value.written, cell.accessed, self.now)
-        });
+        for state in &mut view.states {
+            let expiration = specs.get(&state.name).map_or(Expiration::None, |spec| spec.expiration);
+            state.expires = expiration.ends(state.value.written, cell.accessed);
+        }
+        view.states.retain(|state| state.expires.is_none_or(|end| end > self.now));
         Some(view)
+    }
+
+    /// Function types in the order in which they were met, from the place `from` on, and whether there are more.
+    pub fn functions(&self, from: usize, most: usize) -> (Vec<FunctionView>, bool) {
+        let views = self.functions.views(from, most, &self.blocked());
+        let more = from.saturating_add(views.len()) < self.functions.len();
+        (views, more)
+    }
+
+    /// Addresses whose producers wait, by function type.
+    fn blocked(&self) -> BTreeMap<FunctionId, u64> {
+        let mut blocked = BTreeMap::new();
+        for slot in self.held.keys() {
+            *blocked.entry(self.cells[*slot].function).or_insert(0) += 1;
+        }
+        blocked
     }
 
     /// Counters and gauges.
     pub fn metrics(&self) -> Metrics {
+        let (functions, other_functions) = self.functions.metrics(self.config.limits.measured_types, &self.blocked());
         Metrics {
-            functions: self.functions.metrics(),
+            functions,
+            other_functions,
+            function_types: self.functions.len(),
             addresses: self.cells.len(),
             parked: self.functions.iter().map(|(_, function)| function.backlog.parked).sum(),
             waiting_bytes: self.waiting_bytes,
@@ -215,6 +236,7 @@ impl Engine {
             keys_forgotten: self.idempotency.forgotten_early(),
             paused: self.paused,
             lane_records: self.lanes.iter().map(Lane::waiting).collect(),
+            lane_totals: self.lanes.iter().map(Lane::total).collect(),
         }
     }
 
@@ -252,5 +274,10 @@ impl Engine {
 
     pub(crate) fn load(&mut self, load: Load) {
         self.outputs.push_back(Output::Load(load));
+    }
+
+    pub(crate) fn endpoint_of(&self, slot: Slot) -> Option<&EndpointConfig> {
+        let endpoint = self.functions[self.cells[slot].function].endpoint?;
+        self.config.endpoints.get(endpoint)
     }
 }

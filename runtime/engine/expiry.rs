@@ -14,12 +14,18 @@ use crate::{Expiration, Millis};
 impl Expiration {
     /// Whether a value that was written at `written`, of an address last called at `accessed`, is over at `now`.
     pub fn is_over(self, written: Millis, accessed: Option<Millis>, now: Millis) -> bool {
-        let (last, ttl) = match self {
-            Expiration::None => return false,
-            Expiration::AfterWrite(ttl) => (written, ttl),
-            Expiration::AfterInvoke(ttl) => (accessed.map_or(written, |accessed| accessed.max(written)), ttl),
-        };
-        last.saturating_add(ttl) <= now
+        self.ends(written, accessed).is_some_and(|end| end <= now)
+    }
+
+    /// When such a value is over; `None` when it never is.
+    pub fn ends(self, written: Millis, accessed: Option<Millis>) -> Option<Millis> {
+        match self {
+            Expiration::None => None,
+            Expiration::AfterWrite(ttl) => Some(written.saturating_add(ttl)),
+            Expiration::AfterInvoke(ttl) => {
+                Some(accessed.map_or(written, |accessed| accessed.max(written)).saturating_add(ttl))
+            }
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::cells::Slot;
 use crate::engine::Engine;
 use crate::phase::Phase;
 use crate::timers::Timer;
-use crate::{CallId, FailureRecord, Millis, Notice};
+use crate::{CallId, DecidedBy, FailurePolicy, FailureRecord, Millis, Notice};
 
 /// Why an attempt brought no usable answer. The invoker classifies, the engine decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +56,8 @@ impl Failure {
     /// What the ledger kept of it.
     pub(crate) fn restored(record: FailureRecord) -> Failure {
         let FailureRecord { kind, code, error, attempts, since, parked, .. } = record;
-        Failure { kind, code, error, since, attempts, rejections: 0, parked: Some(parked) }
+        let rejections = u32::from(kind == FailureKind::Rejected);
+        Failure { kind, code, error, since, attempts, rejections, parked: Some(parked) }
     }
 }
 
@@ -77,10 +78,20 @@ impl Engine {
         let Some(slot) = self.end_call(call) else { return };
         debug_assert!(self.cells[slot].waits_for(call));
         let next_call = CallId(self.next_call);
-        let function = &mut self.functions[self.cells[slot].function];
+        let id = self.cells[slot].function;
+        let function = &mut self.functions[id];
         function.metrics.failures += 1;
         let again = self.cells[slot].failure.is_some();
-        function.window.failed(call, next_call, failure.kind, again, self.now);
+        if function.window.failed(call, next_call, failure.kind, again, self.now) {
+            let notice = Notice::InTrouble {
+                function: function.name.clone(),
+                kind: failure.kind,
+                code: Cow::Borrowed(failure.code),
+                error: failure.error.clone(),
+            };
+            self.notice(notice);
+            self.release_type(id);
+        }
         let cell = &mut self.cells[slot];
         if failure.kind == FailureKind::Rejected && cell.batch > 1 {
             cell.one_by_one = cell.batch;
@@ -99,10 +110,17 @@ impl Engine {
         }
         cell.attempts += 1;
         self.fail(slot, failure.kind, failure.code, failure.error);
+        if let Some(of) = &mut self.cells[slot].failure {
+            of.attempts = of.attempts.saturating_add(1);
+            of.rejections = of.rejections.saturating_add(u32::from(failure.kind == FailureKind::Rejected));
+        }
         self.try_later(slot, failure.retry_after_ms.unwrap_or(0).min(RETRY_AFTER_MS_MAX));
+        if failure.kind == FailureKind::Rejected {
+            self.probe_again(id);
+        }
     }
 
-    /// Records a failure of an address.
+    /// Records why an address does not get on.
     pub(crate) fn fail(&mut self, slot: Slot, kind: FailureKind, code: &'static str, error: Arc<str>) {
         let now = self.now;
         let error = shortened(error);
@@ -118,8 +136,6 @@ impl Engine {
         failure.kind = kind;
         failure.code = Cow::Borrowed(code);
         failure.error = error;
-        failure.attempts = failure.attempts.saturating_add(1);
-        failure.rejections += u32::from(kind == FailureKind::Rejected);
     }
 
     /// Forgets the failure of an address. Gives it back if the address was parked with it.
@@ -163,6 +179,30 @@ impl Engine {
             };
             self.notice(notice);
         }
+    }
+
+    /// The address was answered: its failure is over.
+    pub(crate) fn recovered(&mut self, slot: Slot) {
+        let Some(failure) = self.end_failure(slot) else { return };
+        let cell = &self.cells[slot];
+        let (address, function) = (cell.address.clone(), cell.function);
+        self.notice(Notice::Recovered { address });
+        if failure.kind == FailureKind::Rejected {
+            self.wake_some(function);
+        }
+    }
+
+    /// The budget is used up and the last word was a rejection: what the policy does. False when it parks.
+    pub(crate) fn give_up(&mut self, slot: Slot) -> bool {
+        let Some(endpoint) = self.endpoint_of(slot) else { return false };
+        let (policy, route) = (endpoint.failure_policy, endpoint.dead_letters.clone());
+        match (policy, route) {
+            (FailurePolicy::Drop, _) => self.take_out(slot, None, DecidedBy::Policy),
+            (FailurePolicy::DeadLetter, Some(route)) => self.take_out(slot, Some(&route), DecidedBy::Policy),
+            (FailurePolicy::DeadLetter, None) | (FailurePolicy::Park, _) => return false,
+        }
+        self.go_on_behind(slot);
+        true
     }
 }
 

@@ -54,14 +54,20 @@ pub(crate) struct Function {
 /// Counters and gauges of one function type, with upstream's names and meanings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FunctionMetrics {
-    /// `in`: invocations delivered to it.
+    /// `in`: invocations that arrived for it, and answers to its requests but the first one, as upstream counts it.
     pub input: u64,
+    /// Invocations that have run, for good.
+    pub finished: u64,
     /// `outLocal`: messages it sent to functions.
     pub out_local: u64,
     /// `outEgress`: records it sent to egresses.
     pub out_egress: u64,
-    /// `inflightAsyncOps`: calls in flight.
+    /// Calls in flight.
     pub in_flight: u64,
+    /// `inflightAsyncOps`: the same without the first requests since the start, which upstream waits for.
+    pub in_flight_async: u64,
+    /// Invocations in them.
+    pub running: u64,
     /// Calls that may be in flight now.
     pub window: u64,
     /// Nothing but failures came lately: one call at a time, with pauses.
@@ -70,7 +76,9 @@ pub struct FunctionMetrics {
     pub in_line: u64,
     /// Those that failed and stand in line behind the others.
     pub retrying: u64,
-    /// `numBacklog`: invocations that have not run, in memory and in the ledger.
+    /// `numBlockedAddress`: addresses at `maxNumBatchRequests`, whose producers wait.
+    pub blocked: u64,
+    /// Invocations that have not run, in memory and in the ledger; without `running`, upstream's `numBacklog`.
     pub backlog: u64,
     /// Their bytes.
     pub backlog_bytes: u64,
@@ -82,6 +90,50 @@ pub struct FunctionMetrics {
     pub dropped: u64,
     /// Invocations given up and kept as dead letters.
     pub dead_letters: u64,
+}
+
+impl FunctionMetrics {
+    /// Adds those of another function type.
+    pub(crate) fn add(&mut self, other: &FunctionMetrics) {
+        let FunctionMetrics {
+            input,
+            finished,
+            out_local,
+            out_egress,
+            in_flight,
+            in_flight_async,
+            running,
+            window,
+            in_trouble,
+            in_line,
+            retrying,
+            blocked,
+            backlog,
+            backlog_bytes,
+            failures,
+            parked,
+            dropped,
+            dead_letters,
+        } = other;
+        self.input += input;
+        self.finished += finished;
+        self.out_local += out_local;
+        self.out_egress += out_egress;
+        self.in_flight += in_flight;
+        self.in_flight_async += in_flight_async;
+        self.running += running;
+        self.window += window;
+        self.in_trouble |= in_trouble;
+        self.in_line += in_line;
+        self.retrying += retrying;
+        self.blocked += blocked;
+        self.backlog += backlog;
+        self.backlog_bytes += backlog_bytes;
+        self.failures += failures;
+        self.parked += parked;
+        self.dropped += dropped;
+        self.dead_letters += dead_letters;
+    }
 }
 
 impl Function {
@@ -105,6 +157,23 @@ impl Function {
             backlog_dirty: false,
             waiting_bytes: 0,
             metrics: FunctionMetrics::default(),
+        }
+    }
+
+    /// Its counters and gauges, but for what is counted elsewhere.
+    pub(crate) fn measure(&self) -> FunctionMetrics {
+        let in_flight = self.window.in_flight() as u64;
+        FunctionMetrics {
+            in_flight,
+            in_flight_async: if self.learned { in_flight } else { 0 },
+            window: self.window.size() as u64,
+            in_trouble: self.window.in_trouble(),
+            in_line: self.line.len() as u64,
+            retrying: self.retries.len() as u64,
+            backlog: self.backlog.invocations,
+            backlog_bytes: self.backlog.bytes,
+            parked: self.backlog.parked,
+            ..self.metrics
         }
     }
 

@@ -8,7 +8,7 @@ use foldhash::fast::FixedState;
 use millpond_protocol::TypeName;
 
 use crate::function::Function;
-use crate::{Backlog, EndpointConfig, FunctionMetrics, FunctionPattern, Write};
+use crate::{Backlog, EndpointConfig, FunctionMetrics, FunctionPattern, FunctionView, Write};
 
 /// The place of a function type in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,11 +20,28 @@ pub(crate) struct Functions {
     index: HashMap<TypeName, FunctionId, FixedState>,
     /// Those whose backlog changed since the last seal.
     dirty: Vec<FunctionId>,
+    /// Those that the module names: the first ones.
+    named: usize,
 }
 
 impl Functions {
     pub(crate) fn new(hash: FixedState) -> Functions {
-        Functions { list: Vec::new(), index: HashMap::with_hasher(hash), dirty: Vec::new() }
+        Functions { list: Vec::new(), index: HashMap::with_hasher(hash), dirty: Vec::new(), named: 0 }
+    }
+
+    /// Those that the module names are known from the start, so that they are seen before anything happens to them.
+    pub(crate) fn name(&mut self, endpoints: &[EndpointConfig]) {
+        for endpoint in endpoints {
+            if let FunctionPattern::Exact(function) = &endpoint.functions {
+                self.enter(function, endpoints);
+            }
+        }
+        self.named = self.list.len();
+    }
+
+    /// Function types that only messages named: their number has a limit.
+    pub(crate) fn named_by_messages(&self) -> usize {
+        self.list.len() - self.named
     }
 
     /// The function type, entered at its first mention.
@@ -40,19 +57,35 @@ impl Functions {
         id
     }
 
-    pub(crate) fn metrics(&self) -> BTreeMap<TypeName, FunctionMetrics> {
-        let of = |function: &Function| FunctionMetrics {
-            in_flight: function.window.in_flight() as u64,
-            window: function.window.size() as u64,
-            in_trouble: function.window.in_trouble(),
-            in_line: function.line.len() as u64,
-            retrying: function.retries.len() as u64,
-            backlog: function.backlog.invocations,
-            backlog_bytes: function.backlog.bytes,
-            parked: function.backlog.parked,
-            ..function.metrics
+    /// The metrics of the first so many function types, and those of all others together. `blocked` is counted by the
+    /// caller. Which types are first never changes, so no counter ever runs backwards.
+    pub(crate) fn metrics(
+        &self,
+        most: usize,
+        blocked: &BTreeMap<FunctionId, u64>,
+    ) -> (BTreeMap<TypeName, FunctionMetrics>, FunctionMetrics) {
+        let mut single = BTreeMap::new();
+        let mut others = FunctionMetrics::default();
+        for (id, function) in self.iter() {
+            let metrics = FunctionMetrics { blocked: blocked.get(&id).copied().unwrap_or(0), ..function.measure() };
+            match single.len() < most {
+                true => _ = single.insert(function.name.clone(), metrics),
+                false => others.add(&metrics),
+            }
+        }
+        (single, others)
+    }
+
+    /// Function types in the order in which they were met, from the place `from` on.
+    pub(crate) fn views(&self, from: usize, most: usize, blocked: &BTreeMap<FunctionId, u64>) -> Vec<FunctionView> {
+        let view = |(id, function): (FunctionId, &Function)| FunctionView {
+            name: function.name.clone(),
+            endpoint: function.endpoint,
+            learned: function.learned,
+            specs: function.specs.values().cloned().collect(),
+            metrics: FunctionMetrics { blocked: blocked.get(&id).copied().unwrap_or(0), ..function.measure() },
         };
-        self.list.iter().map(|function| (function.name.clone(), of(function))).collect()
+        self.iter().skip(from).take(most).map(view).collect()
     }
 
     /// What a function type has waiting, to be changed.

@@ -1,4 +1,4 @@
-//! How work comes in: events of ingresses, messages, and what the ledger gives of an address.
+//! How work comes in: events of ingresses, and messages.
 //!
 //! An arrival for an address that is not in memory is taken in at once, under a sequence number of its own, and its state is
 //! loaded behind it: the number, not the ledger, gives the order. While there is no room for its address it stays in memory
@@ -8,11 +8,9 @@ use millpond_protocol::Address;
 
 use crate::cells::Slot;
 use crate::engine::Engine;
-use crate::failure::Failure;
-use crate::load::LoadedAddress;
 use crate::mailbox::Pending;
 use crate::phase::Phase;
-use crate::{Answer, Event, FailureKind, Invocation, Load, Sequence};
+use crate::{Answer, Event, Invocation};
 
 impl Engine {
     pub(crate) fn ingested(&mut self, event: Event) {
@@ -57,6 +55,7 @@ impl Engine {
         let cell = &mut self.cells[slot];
         cell.mailbox.push(pending, self.config.limits.mailbox_bytes);
         let (function, phase) = (cell.function, cell.phase);
+        self.functions[function].metrics.input += 1;
         let backlog = self.functions.backlog(function);
         backlog.invocations += 1;
         backlog.bytes += bytes as u64;
@@ -70,7 +69,7 @@ impl Engine {
     }
 
     /// The cell of an address. If it is not in memory its state is asked for, or, when there is no room, later.
-    fn touch(&mut self, address: Address) -> Slot {
+    pub(crate) fn touch(&mut self, address: Address) -> Slot {
         if let Some(slot) = self.cells.find(&address) {
             return slot;
         }
@@ -82,108 +81,5 @@ impl Engine {
             false => self.left_behind(function),
         }
         slot
-    }
-
-    /// The cell of an address, loaded or being loaded.
-    pub(crate) fn touch_loaded(&mut self, address: Address) -> Slot {
-        let slot = self.touch(address);
-        if self.cells[slot].phase == Phase::Away {
-            self.start_loading(slot);
-        }
-        slot
-    }
-
-    /// Asks for all of an address.
-    pub(crate) fn start_loading(&mut self, slot: Slot) {
-        let cell = &mut self.cells[slot];
-        cell.mailbox.await_load();
-        let (address, bytes) = (cell.address.clone(), self.config.limits.mailbox_page_bytes());
-        self.enter(slot, Phase::Loading);
-        self.load(Load::Address { address, bytes });
-    }
-
-    pub(crate) fn address_loaded(&mut self, loaded: LoadedAddress) {
-        let Some(slot) = self.cells.find(&loaded.address) else { return };
-        let durable = self.delta.durable();
-        let cell = &mut self.cells[slot];
-        if cell.phase != Phase::Loading {
-            return;
-        }
-        if std::mem::take(&mut cell.recalled) {
-            self.recalling -= 1;
-        }
-        cell.load_states(loaded.states);
-        cell.mailbox.join(loaded.pending, loaded.more, durable);
-        cell.listed |= loaded.listed;
-        cell.accessed = loaded.accessed;
-        let next = loaded.failure.as_ref().map(|failure| failure.next);
-        cell.failure = loaded.failure.map(Failure::restored);
-        match next {
-            Some(next) => self.parked_before(slot, next),
-            None => self.go_on(slot),
-        }
-        if self.cells[slot].phase == Phase::Idle {
-            self.remove_expired(slot);
-        }
-        if next.is_some() {
-            self.goes_to_sleep(slot);
-        }
-    }
-
-    /// More invocations of an address.
-    pub(crate) fn mailbox_loaded(
-        &mut self,
-        address: &Address,
-        from: Sequence,
-        pending: Vec<(Sequence, Invocation)>,
-        more: bool,
-    ) {
-        let Some(slot) = self.cells.find(address) else { return };
-        let durable = self.delta.durable();
-        let cell = &mut self.cells[slot];
-        if cell.phase == Phase::Loading || !cell.mailbox.awaits(from) {
-            return;
-        }
-        cell.mailbox.join(pending, more, durable);
-        match self.cells[slot].phase {
-            Phase::Refilling => self.go_on(slot),
-            _ => self.recount(slot),
-        }
-    }
-
-    /// The cell has nothing to wait for any more: it gets its turn, reads on, or has nothing to do.
-    pub(crate) fn go_on(&mut self, slot: Slot) {
-        let mailbox = &self.cells[slot].mailbox;
-        if mailbox.is_empty() {
-            self.enter(slot, Phase::Idle);
-        } else if mailbox.head().is_empty() {
-            self.enter(slot, Phase::Refilling);
-            self.read_on(slot);
-        } else {
-            self.ready(slot);
-        }
-    }
-
-    /// Reads more invocations of an address, when there is room for them.
-    pub(crate) fn read_on(&mut self, slot: Slot) {
-        let cell = &mut self.cells[slot];
-        let bytes = self.config.limits.mailbox_page_bytes();
-        if let Some(from) = cell.mailbox.read_on(bytes) {
-            let address = cell.address.clone();
-            self.load(Load::Mailbox { address, from, bytes });
-        }
-    }
-
-    /// The cell has something to send: it gets its turn, or is parked when nobody serves its function type.
-    pub(crate) fn ready(&mut self, slot: Slot) {
-        let function = self.cells[slot].function;
-        match self.functions[function].endpoint {
-            Some(_) => self.make_runnable(slot),
-            None => {
-                let error = format!("no endpoint serves function type `{}`", self.cells[slot].address.function);
-                self.fail(slot, FailureKind::NoEndpoint, "MP3001", error.into());
-                self.park(slot, None);
-            }
-        }
     }
 }

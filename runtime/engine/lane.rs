@@ -33,6 +33,11 @@ impl Lane {
         self.next - self.first
     }
 
+    /// Records that it has had in all.
+    pub(crate) fn total(&self) -> u64 {
+        self.next - 1
+    }
+
     pub(crate) fn push(&mut self, record: Bytes) {
         self.records.push(record);
         self.next += 1;

@@ -25,14 +25,26 @@
 //! | [`Input::Stop`] | seal what is there | `Checkpoint`, `Answer`, `Stopped`; nothing follows that |
 //!
 //! Any input may cause any output, because room that one makes is used by another; the table says what to look for first.
+//! Each `Load` and each `Call` is answered once; checkpoints are committed in their order, each until it is durable.
+//!
+//! # Start and crash
+//! [`Engine::new`] takes what the ledger restores, and begins with a pass over the addresses that have something pending:
+//! all that was not finished is called again, the parked at once. Calls are numbered from 0 again. Producers that had no
+//! answer send again, with their key if it must not count twice. `Publish` is not repeated: a driver that starts publishes
+//! what the restored lanes hold, because the checkpoint may have become durable just before the crash.
 //!
 //! # Words
 //! The *head* of a mailbox is in memory, behind it may be a *gap* that only the ledger has. An address is *parked* when
-//! its budget is used up, and *asleep* when it then left memory. It is *away* while only arrivals of it are here, and
-//! *left behind* when it waits in the ledger for room. A *pass* brings those back; a *walk* removes values that are
+//! its budget, the endpoint's `call` time, is used up, and *asleep* when it then left memory. It is *away* while only
+//! arrivals of it are here, and *left behind* when it waits in the ledger for room. A *pass* brings those back; a *walk* removes values that are
 //! over. Of what is parked on an endpoint, or with a whole function type *in trouble*, one address *probes* for all.
 //! The first request to a function type carries no state: the answer teaches the engine what the function declares, and
 //! the batch is sent again with it. A token that an answer names is looked up in the ledger between reply and effect.
+//!
+//! `Durable` answers an event that is kept, not one that has run, and waits for no load. The producer of an event for an
+//! address that has `maxNumBatchRequests` waiting has its answer when a request of that address is over. Memory, lanes
+//! and the next checkpoint pause intake when they are full; a function type with too much waiting refuses its events;
+//! messages between functions are never refused.
 //!
 //! Three counts of bytes: *pending* ones are invocations in memory, *waiting* ones are addresses in memory that wait for
 //! anything but an arrival or an answer, the *backlog* of a function type is all that it has not run, in memory and in the
@@ -50,14 +62,28 @@
 //!        │          InFlight ──┬─ answered, nothing waits ───────────────▶ Idle
 //!        │                     ├─ answered, more waits; a batch is cut ──▶ Runnable
 //!        │                     ├─ answered, the rest is in the ledger ───▶ Refilling ──┐ page
-//!        │                     ├─ failed, the budget lasts ──────────────▶ BackOff ────┤ time
+//!        │                     ├─ failed, the budget lasts ──────────────▶ BackOff ────┤ time, a person
 //!        │                     └─ failed, the budget is used up ─────────▶ Parked ─────┤ time, hope, a person
 //!        └─────────────────────────────────────────────────────────────────────────────┘
 //! ```
-//! `Loading`, `Runnable` and `Idle` lead to `Parked` as well: for want of an endpoint, for a failure that the ledger kept, or
-//! when its turn came too late. What a policy or a person takes out leads to where what is left belongs: `Runnable`,
-//! `Refilling` or `Idle`. An address leaves memory from `Away`, `Idle`, `Runnable` or `Parked`, as soon as the ledger has all
-//! of it. `phase.rs` holds the arrows, and is the only place where an address changes its phase.
+//! `Parked` follows all but `Away` and `BackOff` as well: for want of an endpoint, for a failure that the ledger kept, for a
+//! stored value that has another type than its function declares now, or when the turn came too late. What a policy or a
+//! person takes out leads to where what is left belongs: `Runnable`, `Refilling` or `Idle`. An address may leave memory from
+//! `Away`, `Idle`, `Runnable` or `Parked`, when the ledger has all of it and others need the room. `phase.rs` holds the
+//! arrows, and is the only place where an address changes its phase.
+//!
+//! # One failure
+//! *Unreachable*: nobody judged the messages. The same batch is sent again behind pauses that double; when the endpoint's
+//! `call` time is used up the address is parked, tried about once a minute, and one of those that are parked probes every
+//! second: the first answer of the endpoint wakes them all. No policy ever takes what nobody judged.
+//!
+//! *Rejected*: the function, or a rule in `apply.rs`, refused. A batch is cut, its invocations go out one by one, and the one
+//! that is still rejected when its `call` time is over meets the endpoint's policy: it is parked, dropped, or becomes a dead
+//! letter in the same checkpoint that ends it. A parked one has one attempt about once a minute.
+//!
+//! A function type of which nothing but failures comes is in trouble (`window.rs`): one call at a time, with pauses. A person
+//! may try an address now, or take its first invocation out, which must be named by its number: else `NotFirst`. That loads
+//! the address, whatever room there is, and waits for a call in flight: what ran is not skipped.
 //!
 //! # What it promises
 //! - One batch in flight per address, in arrival order; what arrives meanwhile is the next batch.
@@ -77,7 +103,7 @@
 //!
 //! | file | its one idea |
 //! |---|---|
-//! | `ingest.rs` | events, messages and loaded addresses come in |
+//! | `ingest.rs`, `loading.rs` | events and messages come in; what the ledger gives of an address |
 //! | `position.rs` | records of partitions come in, each once, in order |
 //! | `cell.rs`, `cells.rs` | one address in memory; the table of them, and who leaves when idle |
 //! | `phase.rs` | what an address waits for, and what a change of that brings with it |
@@ -85,12 +111,14 @@
 //! | `function.rs`, `functions.rs` | one function type; the table of them, and who serves each |
 //! | `window.rs` | how many calls a function type gets |
 //! | `dispatch.rs` | who is called next, and with what |
-//! | `learn.rs`, `apply.rs` | an answer teaches what its function declares, or takes effect, all of it or nothing |
+//! | `answer.rs` | a call ends with an answer |
+//! | `learn.rs`, `apply.rs` | it teaches what its function declares, or takes effect, all of it or nothing |
 //! | `failure.rs`, `parking.rs` | what happens without an answer; how a parked address comes to its next attempt |
 //! | `dead_letter.rs`, `operate.rs` | what is taken out without having run; what a person wants done |
 //! | `delayed.rs`, `tokens.rs` | messages for later, and the names that cancel them |
 //! | `expiry.rs`, `sweep.rs` | when values are over; how they leave though nobody asks for them |
-//! | `spill.rs`, `recall.rs` | what leaves memory for want of room; how it comes back |
+//! | `room.rs` | what is counted, and who has room |
+//! | `spill.rs`, `asleep.rs`, `recall.rs` | what leaves memory for want of room; the parked of it; how all comes back |
 //! | `timers.rs` | when to look at something again |
 //! | `pressure.rs` | who has to wait when there is too much |
 //! | `idempotency.rs`, `lane.rs` | events that come again; records for the outside |
@@ -107,7 +135,9 @@
 //! - Values that expired and whose function type was not called since the start stay in the ledger until it is: how long
 //!   they live is what it says then.
 
+mod answer;
 mod apply;
+mod asleep;
 mod audit;
 mod cell;
 mod cells;
@@ -129,6 +159,7 @@ mod lane;
 mod learn;
 mod ledger;
 mod load;
+mod loading;
 mod mailbox;
 mod operate;
 mod output;
@@ -138,6 +169,7 @@ mod position;
 mod pressure;
 mod recall;
 mod reply;
+mod room;
 mod seal;
 mod spill;
 mod sweep;
@@ -163,7 +195,7 @@ pub use output::{Answer, Call, CallState, Notice, Output};
 pub use position::{Partition, Record};
 pub use reply::{DelayedEffect, Effects, EgressRecord, Expiration, Message, Mutation, Rejection, Reply, StateSpec};
 pub use sweep::Lives;
-pub use view::{AddressView, CallView, FailureView, Metrics};
+pub use view::{AddressView, CallView, FailureView, FunctionView, InvocationView, Metrics, StateView};
 
 /// Milliseconds since the Unix epoch.
 pub type Millis = u64;

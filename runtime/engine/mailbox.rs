@@ -169,6 +169,15 @@ impl Mailbox {
         self.head.iter_mut().skip(head).chain(self.tail.iter_mut().skip(tail))
     }
 
+    /// Gives back the room that is not used.
+    pub(crate) fn give_back_room(&mut self) {
+        for queue in [&mut self.head, &mut self.tail] {
+            if queue.is_empty() {
+                *queue = VecDeque::new();
+            }
+        }
+    }
+
     /// Takes the first so many out.
     pub(crate) fn take(&mut self, count: usize) -> impl Iterator<Item = Pending> {
         let bytes: usize = self.head.iter().take(count).map(Pending::bytes).sum();

@@ -63,7 +63,7 @@ pub enum Answer {
     Stopping,
     /// A function type that the event names has as much waiting as it may. Nothing was taken in: try later.
     Full,
-    /// The address does not wait for its next attempt, or another invocation is first in line. Nothing was done.
+    /// Another invocation is first in line, or none. Nothing was done.
     NotFirst,
     /// The endpoint has no place for dead letters. Nothing was done.
     NoRoute,
@@ -137,6 +137,22 @@ pub enum Notice {
     Recovered {
         /// Which one.
         address: Address,
+    },
+    /// Nothing but failures came from a function type for some time: it is called once at a time now, with pauses.
+    InTrouble {
+        /// Which one.
+        function: TypeName,
+        /// The kind of the last failure.
+        kind: FailureKind,
+        /// Its code.
+        code: Cow<'static, str>,
+        /// What went wrong.
+        error: Arc<str>,
+    },
+    /// Such a function type answered.
+    OutOfTrouble {
+        /// Which one.
+        function: TypeName,
     },
     /// Idempotency keys younger than their promised life were forgotten, because the store is full.
     KeysForgotten {

@@ -95,6 +95,21 @@ impl Engine {
         self.wait_parked(slot, next);
     }
 
+    /// Somebody takes over when nobody probes for those that are parked because their endpoint could not be reached.
+    pub(crate) fn probe_again(&mut self, id: FunctionId) {
+        if self.functions[id].probe.is_some() {
+            return;
+        }
+        let unreachable = |slot: &Slot| {
+            self.cells[*slot].failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Unreachable)
+        };
+        // A look at the first ones: with many parked, one of them is tried soon anyway.
+        const LOOK: usize = 64;
+        if let Some(slot) = self.parked(id, LOOK).into_iter().find(unreachable) {
+            self.wake(slot);
+        }
+    }
+
     /// Gives a parked or backing-off address its turn.
     pub(crate) fn wake(&mut self, slot: Slot) {
         if matches!(self.cells[slot].phase, Phase::BackOff(_) | Phase::Parked(_)) {

@@ -14,7 +14,7 @@ use crate::{CallId, FailureKind};
 pub(crate) enum Phase {
     /// Room in memory: only arrivals are here, until the ledger has them.
     Away,
-    /// The ledger: all of it is being loaded.
+    /// The ledger: its values and its first invocations are being loaded.
     Loading,
     /// Something to arrive.
     Idle,
@@ -35,12 +35,14 @@ impl Phase {
     fn leads_to(self, next: Phase) -> bool {
         use Phase::{Away, BackOff, Idle, InFlight, Loading, Parked, Refilling, Runnable};
         match (self, next) {
-            (Away, Loading) | (Runnable, InFlight(_)) | (InFlight(_), BackOff(_)) => true,
-            (Loading | InFlight(_) | Refilling | BackOff(_) | Parked(_), Idle | Runnable | Refilling) => true,
-            // A person takes the first invocation out.
-            (Runnable, Idle | Runnable | Refilling) => true,
-            (Idle, Runnable) => true,
-            (from, Parked(_)) => !matches!(from, Away | BackOff(_)),
+            (Away, Loading) | (Idle, Runnable) => true,
+            // The ledger's word decides. (That of a sound one never leads back to `Refilling`, nor from there to `Idle`.)
+            (Loading | Refilling, Idle | Runnable | Refilling) => true,
+            (Runnable, InFlight(_)) | (InFlight(_), BackOff(_)) => true,
+            // What ran or was taken out is gone: what is left decides. A person takes out of the line, too.
+            (Runnable | InFlight(_) | BackOff(_) | Parked(_), Idle | Runnable | Refilling) => true,
+            // For want of an endpoint, for a failure that the ledger kept or a value of another type, too late, or failed.
+            (Loading | Idle | Refilling | Runnable | InFlight(_) | Parked(_), Parked(_)) => true,
             _ => false,
         }
     }
@@ -101,8 +103,14 @@ impl Engine {
                 }
                 self.timers.remove(&timer);
             }
-            // Whoever calls it took it out of the line before; see also `leave_line`.
-            Phase::Runnable => {}
+            Phase::Runnable => {
+                // Whom the dispatch calls, it took out of the line before.
+                if std::mem::take(&mut cell.in_line) {
+                    let function = &mut self.functions[cell.function];
+                    function.line.retain(|waiting| *waiting != slot);
+                    function.retries.retain(|waiting| *waiting != slot);
+                }
+            }
             Phase::Away | Phase::Loading | Phase::Refilling | Phase::InFlight(_) => {}
         }
     }
@@ -115,6 +123,32 @@ impl Engine {
         let unreachable = cell.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Unreachable);
         if let Some(endpoint) = function.endpoint.filter(|_| unreachable) {
             self.unreachable[endpoint].insert(id);
+        }
+    }
+
+    /// The cell has nothing to wait for any more: it gets its turn, reads on, or has nothing to do.
+    pub(crate) fn go_on(&mut self, slot: Slot) {
+        let mailbox = &self.cells[slot].mailbox;
+        if mailbox.is_empty() {
+            self.enter(slot, Phase::Idle);
+        } else if mailbox.head().is_empty() {
+            self.enter(slot, Phase::Refilling);
+            self.read_on(slot);
+        } else {
+            self.ready(slot);
+        }
+    }
+
+    /// The cell has something to send: it gets its turn, or is parked when nobody serves its function type.
+    pub(crate) fn ready(&mut self, slot: Slot) {
+        let function = self.cells[slot].function;
+        match self.functions[function].endpoint {
+            Some(_) => self.make_runnable(slot),
+            None => {
+                let error = format!("no endpoint serves function type `{}`", self.cells[slot].address.function);
+                self.fail(slot, FailureKind::NoEndpoint, "MP3001", error.into());
+                self.park(slot, None);
+            }
         }
     }
 }

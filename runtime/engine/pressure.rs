@@ -12,6 +12,7 @@ use millpond_protocol::Address;
 use crate::cells::Slot;
 use crate::config::relaxed;
 use crate::engine::Engine;
+use crate::functions::FunctionId;
 use crate::phase::Phase;
 use crate::{Answer, Event, Output, Receipt};
 
@@ -23,12 +24,12 @@ impl Engine {
         }
         let limits = &self.config.limits;
         // As long as all together have less than one may have, nobody has to be asked.
-        if self.backlog_bytes < limits.backlog_bytes && self.functions.len() < limits.function_types {
+        if self.backlog_bytes < limits.backlog_bytes && self.functions.named_by_messages() < limits.function_types {
             return None;
         }
         let no_room = |target: &Address| match self.functions.find(&target.function) {
             Some(function) => self.functions[function].backlog.bytes >= limits.backlog_bytes,
-            None => self.functions.len() >= limits.function_types,
+            None => self.functions.named_by_messages() >= limits.function_types,
         };
         event.invocations.iter().any(|(target, _)| no_room(target)).then_some(Answer::Full)
     }
@@ -47,7 +48,8 @@ impl Engine {
         works && !trouble && cell.failure.is_none() && cell.mailbox.in_memory() - running >= limit as usize
     }
 
-    /// The answer to a producer waits until a request of an address is over: back pressure that nobody else feels.
+    /// The answer to a producer waits until a request of an address is over, whatever comes of that: back pressure that
+    /// nobody else feels.
     /// Upstream stops all intake of the task instead.
     pub(crate) fn hold(&mut self, slot: Slot, receipt: Receipt) {
         self.held.entry(slot).or_default().push(receipt);
@@ -57,6 +59,15 @@ impl Engine {
     pub(crate) fn release(&mut self, slot: Slot) {
         for receipt in self.held.remove(&slot).unwrap_or_default() {
             self.delta.wait(receipt, Answer::Durable);
+        }
+    }
+
+    /// Producers that wait for addresses of a function type go on: it is in trouble, so that waiting would be in vain.
+    pub(crate) fn release_type(&mut self, function: FunctionId) {
+        let slots: Vec<Slot> =
+            self.held.keys().copied().filter(|slot| self.cells[*slot].function == function).collect();
+        for slot in slots {
+            self.release(slot);
         }
     }
 

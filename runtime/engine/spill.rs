@@ -8,21 +8,14 @@ use std::collections::{BTreeSet, VecDeque};
 
 use millpond_protocol::Address;
 
-use crate::Millis;
 use crate::cells::Slot;
 use crate::config::relaxed;
 use crate::engine::Engine;
-use crate::function::Function;
 use crate::functions::FunctionId;
 use crate::phase::Phase;
 use crate::recall::Pass;
 use crate::timers::{Timer, TimerKey};
-
-/// Addresses of one function type in line, beyond which no more are brought back while it is in trouble.
-const TROUBLED_LINE: usize = 64;
-
-/// Pause for each parked address of a type, between two looks at those that are in the ledger only.
-const PARKED_PACE_MS: u64 = 20;
+use crate::{FailureKind, Millis};
 
 /// What is in the ledger only, and the pass that brings it back.
 #[derive(Debug)]
@@ -30,7 +23,7 @@ pub(crate) struct Spill {
     /// Function types with addresses in the ledger only that should come back when there is room.
     pub(crate) left_behind: BTreeSet<FunctionId>,
     /// Function types with parked addresses in the ledger only, and when they are looked at again.
-    asleep: BTreeSet<(Millis, FunctionId)>,
+    pub(crate) asleep: BTreeSet<(Millis, FunctionId)>,
     pub(crate) pass: Option<Pass>,
     /// Where the next pass begins: where the last one had to leave the first address behind, so that all get their turn.
     pub(crate) start: Option<Address>,
@@ -55,88 +48,11 @@ impl Spill {
 }
 
 impl Engine {
-    /// Whether there is room in memory for one more address of a function type. The one that probes for others stays in
-    /// memory, whatever it holds, and takes no room from them.
-    pub(crate) fn admits(&self, function: FunctionId) -> bool {
-        let (function, limit) = (&self.functions[function], self.config.limits.waiting_bytes);
-        let slow = function.window.in_trouble() && function.line.len() >= TROUBLED_LINE;
-        let others = function.waiting_bytes - self.probe_bytes(function);
-        !slow
-            && others <= self.config.limits.waiting_bytes_of_a_type()
-            && self.waiting_bytes - self.probing_bytes <= limit
-    }
-
-    fn probe_bytes(&self, function: &Function) -> usize {
-        function.probe.map_or(0, |slot| self.cells[slot].counted_waiting)
-    }
-
-    /// An address begins or ends to probe for others.
-    pub(crate) fn set_probe(&mut self, function: FunctionId, probe: Option<Slot>) {
-        let before = self.probe_bytes(&self.functions[function]);
-        self.functions[function].probe = probe;
-        let after = self.probe_bytes(&self.functions[function]);
-        self.probing_bytes = self.probing_bytes - before + after;
-    }
-
-    /// Counts what a cell holds, as often as that or its phase changes.
-    pub(crate) fn recount(&mut self, slot: Slot) {
-        let cell = &mut self.cells[slot];
-        let (pending, waiting) = cell.counts();
-        let before = std::mem::replace(&mut cell.counted_waiting, waiting);
-        let function = &mut self.functions[cell.function];
-        if function.probe == Some(slot) {
-            self.probing_bytes = self.probing_bytes - before + waiting;
-        }
-        function.waiting_bytes = function.waiting_bytes - before + waiting;
-        self.waiting_bytes = self.waiting_bytes - before + waiting;
-        let before = std::mem::replace(&mut cell.counted_pending, pending);
-        self.pending_bytes = self.pending_bytes - before + pending;
-    }
-
     /// Some of a function type's addresses are in the ledger only.
     pub(crate) fn left_behind(&mut self, function: FunctionId) {
         // Without an endpoint they stay there until a start knows one.
         if self.functions[function].endpoint.is_some() {
             self.spill.left_behind.insert(function);
-        }
-    }
-
-    /// Parked addresses of a function type that are in the ledger only are looked at again.
-    pub(crate) fn wake_sleepers(&mut self, function: FunctionId) {
-        if let Some(due) = self.functions[function].asleep.take() {
-            self.spill.asleep.remove(&(due, function));
-            self.left_behind(function);
-        }
-    }
-
-    /// Some of a function type's parked addresses are in the ledger only, and are looked at again then.
-    fn falls_asleep(&mut self, id: FunctionId, due: Millis) {
-        let function = &mut self.functions[id];
-        // Without an endpoint they stay there until a start knows one.
-        if function.endpoint.is_none() {
-            return;
-        }
-        // The more are parked, the longer each waits: what cannot be helped by trying is not tried all the time.
-        let all = function.backlog.parked.saturating_mul(PARKED_PACE_MS);
-        let due = due.max(self.now.saturating_add(all.max(1)));
-        if function.asleep.is_some_and(|earlier| earlier <= due) {
-            return;
-        }
-        if let Some(later) = function.asleep.replace(due) {
-            self.spill.asleep.remove(&(later, id));
-        }
-        self.spill.asleep.insert((due, id));
-        self.set_timer(due, Timer::Function(id));
-    }
-
-    /// Parked addresses in the ledger only whose time has come are left behind like others.
-    pub(crate) fn sleepers_due(&mut self) {
-        while let Some((due, function)) = self.spill.asleep.first().copied()
-            && due <= self.now
-        {
-            self.spill.asleep.pop_first();
-            self.functions[function].asleep = None;
-            self.left_behind(function);
         }
     }
 
@@ -147,12 +63,14 @@ impl Engine {
         for slot in cells {
             let cell = &mut self.cells[slot];
             cell.mailbox.settle(durable);
-            if cell.phase == Phase::Away && self.may_leave(slot) {
-                let function = self.cells[slot].function;
+            let (away, function) = (cell.phase == Phase::Away, cell.function);
+            if away {
+                // Also when it stays: the pass that would have found it may be over.
                 self.left_behind(function);
-                self.forget(slot);
-            } else {
-                self.recount(slot);
+            }
+            match away && self.may_leave(slot) {
+                true => self.forget(slot),
+                false => self.recount(slot),
             }
         }
         self.spill_over();
@@ -206,18 +124,6 @@ impl Engine {
         }
     }
 
-    /// A parked address leaves memory until its time comes, if it may.
-    pub(crate) fn goes_to_sleep(&mut self, slot: Slot) {
-        let cell = &self.cells[slot];
-        let (function, phase) = (cell.function, cell.phase);
-        if let Phase::Parked((due, _)) = phase
-            && self.may_leave(slot)
-        {
-            self.falls_asleep(function, due);
-            self.forget(slot);
-        }
-    }
-
     /// Addresses in line leave, the last ones first.
     fn spill_line(&mut self, function: FunctionId, enough: usize) {
         let of = &mut self.functions[function];
@@ -227,7 +133,7 @@ impl Engine {
             for slot in line.into_iter().rev() {
                 if self.waiting_bytes > enough && self.may_leave(slot) {
                     match &self.cells[slot].failure {
-                        Some(failure) if failure.parked.is_some() => {
+                        Some(failure) if failure.parked.is_some() && failure.kind == FailureKind::Rejected => {
                             self.falls_asleep(function, self.now.saturating_add(self.config.limits.parked_ms));
                         }
                         _ => self.left_behind(function),
@@ -244,7 +150,7 @@ impl Engine {
     }
 
     /// Whether the ledger has everything that is known of an address, and nobody asked about it.
-    fn may_leave(&self, slot: Slot) -> bool {
+    pub(crate) fn may_leave(&self, slot: Slot) -> bool {
         let cell = &self.cells[slot];
         let settled = !cell.dirty && cell.checkpoint <= self.delta.durable();
         settled && !cell.mailbox.is_reading() && !self.operations.contains_key(&slot)

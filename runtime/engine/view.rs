@@ -4,15 +4,18 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use millpond_protocol::TypeName;
+use bytes::Bytes;
+use millpond_protocol::{Address, TypeName};
 
-use crate::{FailureKind, FunctionMetrics, Millis, Sequence, StateValue};
+use crate::{FailureKind, FunctionMetrics, Millis, Sequence, StateSpec, StateValue};
 
 /// One address as it is in memory.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AddressView {
-    /// State values by name, those of undeclared states included.
-    pub states: Vec<(Arc<str>, StateValue)>,
+    /// State values, those of undeclared states included.
+    pub states: Vec<StateView>,
+    /// The first invocations in line, those of the call in flight included.
+    pub mailbox: Vec<InvocationView>,
     /// Invocations that wait, the running batch not counted.
     pub waiting: usize,
     /// True when more of them wait in the ledger.
@@ -23,6 +26,45 @@ pub struct AddressView {
     pub call: Option<CallView>,
     /// The failure it is in.
     pub failure: Option<FailureView>,
+}
+
+/// A state value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateView {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The value.
+    pub value: StateValue,
+    /// When it is over, if it ever is, as its function declared it.
+    pub expires: Option<Millis>,
+}
+
+/// An invocation that has not run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvocationView {
+    /// Its number.
+    pub sequence: Sequence,
+    /// Who sent it; `None` for what came from an ingress.
+    pub caller: Option<Address>,
+    /// The argument, an encoded `TypedValue`.
+    pub argument: Bytes,
+    /// When it arrived.
+    pub arrived: Millis,
+}
+
+/// One function type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FunctionView {
+    /// Its name.
+    pub name: TypeName,
+    /// The endpoint that serves it, its place in [`EngineConfig::endpoints`](crate::EngineConfig).
+    pub endpoint: Option<usize>,
+    /// True when it answered since the start: then its states are those that it declares now.
+    pub learned: bool,
+    /// The states that it declared since the start, by name.
+    pub specs: Vec<StateSpec>,
+    /// Its counters and gauges.
+    pub metrics: FunctionMetrics,
 }
 
 /// A call in flight.
@@ -58,8 +100,12 @@ pub struct FailureView {
 /// Counters and gauges of the engine.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Metrics {
-    /// By function type.
+    /// By function type, the first [`Limits::measured_types`](crate::Limits) of them.
     pub functions: BTreeMap<TypeName, FunctionMetrics>,
+    /// Those of all others together.
+    pub other_functions: FunctionMetrics,
+    /// Function types that are known.
+    pub function_types: usize,
     /// Addresses in memory.
     pub addresses: usize,
     /// Addresses parked, in memory and in the ledger.
@@ -88,4 +134,6 @@ pub struct Metrics {
     pub paused: bool,
     /// Records waiting, by lane.
     pub lane_records: Vec<u64>,
+    /// Records that each lane has had since the application began.
+    pub lane_totals: Vec<u64>,
 }

@@ -119,14 +119,15 @@ impl Window {
     }
 
     /// A call failed; `next` is the next one that goes out. Of an address that failed before nothing new is learned when it
-    /// is rejected again.
-    pub(crate) fn failed(&mut self, call: CallId, next: CallId, kind: FailureKind, again: bool, now: Millis) {
+    /// is rejected again. True when that was the beginning of trouble.
+    pub(crate) fn failed(&mut self, call: CallId, next: CallId, kind: FailureKind, again: bool, now: Millis) -> bool {
         let reached = kind != FailureKind::Unreachable;
-        if self.in_trouble() {
+        let trouble = self.in_trouble();
+        if trouble {
             self.pause(reached, now);
         }
         if call < self.next_round || reached && again {
-            return;
+            return false;
         }
         self.next_round = next;
         if kind == FailureKind::Unreachable {
@@ -140,6 +141,7 @@ impl Window {
         if self.in_trouble() {
             self.pause(reached, now);
         }
+        self.in_trouble() && !trouble
     }
 
     fn pause(&mut self, reached: bool, now: Millis) {

@@ -86,8 +86,8 @@ macro_rules! codes {
 }
 
 codes! {
-    // 0: module files and configuration. 000x files, 001x YAML, 002x components, 003x fields, 005x endpoints,
-    // 006x Kafka, 007x Kinesis, 008x the application as a whole, 009x what is not there yet.
+    // 0: module files and configuration. 000x files, 001x YAML, 002x components, 003x fields, 004x credentials,
+    // 005x endpoints, 006x Kafka, 007x Kinesis, 008x the application as a whole, 009x what is not there yet.
     MP0001 "module cannot be read", "config/locate.rs";
     MP0002 "module location of a kind that is not supported", "config/locate.rs";
     MP0003 "folder holds no module", "config/locate.rs";
@@ -112,6 +112,12 @@ codes! {
     MP0038 "not a date", "tests/modules/snapshots";
     MP0039 "not a property list", "tests/modules/snapshots";
     MP0040 "value is read in an unexpected way", "tests/modules/snapshots";
+    MP0041 "certificate file cannot be used", "tests/modules/snapshots";
+    MP0042 "private key cannot be used", "tests/modules/snapshots";
+    MP0043 "key of another certificate", "tests/modules/snapshots";
+    MP0044 "header of requests cannot be sent", "tests/modules/snapshots";
+    MP0045 "value of a header is not there", "tests/modules/snapshots";
+    MP0046 "client certificate is not valid now", "tests/modules/snapshots";
     MP0050 "pattern of functions cannot be used", "tests/modules/snapshots";
     MP0051 "endpoint URL cannot be used", "tests/modules/snapshots";
     MP0052 "unknown transport", "tests/modules/snapshots";
@@ -136,6 +142,10 @@ codes! {
     MP0082 "declared twice", "tests/modules/snapshots";
     MP0083 "port used twice", "tests/modules/snapshots";
     MP0090 "not there yet", "tests/modules/snapshots";
+    // 010x Flink's configuration.
+    MP0100 "Flink configuration cannot be read", "config/flink_conf.rs";
+    MP0101 "Flink settings without effect", "config/flink_conf.rs";
+    MP0102 "Flink setting cannot be used", "config/flink_conf.rs";
     // 1: ingress.
     MP1001 "path names no address", "ingress/tests.rs";
     MP1002 "path cannot be decoded", "ingress/tests.rs";
@@ -151,6 +161,7 @@ codes! {
     MP1013 "too many connections or bodies at one time", "ingress/tests.rs";
     MP1014 "body did not arrive", "ingress/tests.rs";
     MP1015 "function type is full", "ingress/tests.rs";
+    MP1016 "the disk is nearly full", "tests/e2e";
     MP1020 "Kafka ingress cannot read", "tests/e2e/kafka";
     MP1021 "invalid Kafka record", "router/kafka.rs";
     MP1022 "position in Kafka is gone", "tests/e2e/kafka";
@@ -172,7 +183,7 @@ codes! {
     MP3015 "answer names too many function types", "engine/tests/spilling.rs";
     MP3020 "an operator took the message out", "egress/dead_letter.rs";
     MP3099 "the engine stopped by itself", "-";
-    // 4: invoker. 400x-401x the exchange, 402x the content of an answer.
+    // 4: invoker. 400x-401x the exchange, 402x the content of an answer, 403x TLS and pauses.
     MP4001 "endpoint does not accept connections", "invoker/tests/classification.rs";
     MP4002 "host name of the endpoint has no address", "invoker/tests/classification.rs";
     MP4003 "endpoint is not available", "invoker/tests/classification.rs";
@@ -186,7 +197,7 @@ codes! {
     MP4011 "answer is larger than `payload_max_bytes`", "invoker/tests/classification.rs";
     MP4012 "endpoint answered with a redirect", "invoker/tests/classification.rs";
     MP4013 "content coding of the answer cannot be undone", "invoker/tests/classification.rs";
-    MP4014 "endpoint does not speak HTTP/1.1", "invoker/tests/classification.rs";
+    MP4014 "endpoint does not speak HTTP as expected", "invoker/tests/classification.rs";
     MP4015 "name of the function type does not fit into the URL", "invoker/tests/classification.rs";
     MP4016 "endpoint cannot be called", "invoker/tests/classification.rs";
     MP4020 "message without a target", "invoker/tests/answer.rs";
@@ -198,13 +209,21 @@ codes! {
     MP4026 "name of a state is too long", "invoker/tests/answer.rs";
     MP4027 "state value is too large", "invoker/tests/answer.rs";
     MP4028 "argument of a message is too large", "invoker/tests/answer.rs";
+    MP4030 "certificate of the endpoint is not trusted", "invoker/tests/tls.rs";
+    MP4031 "certificate of the endpoint is out of its time", "invoker/tests/tls.rs";
+    MP4032 "certificate of the endpoint is for another host", "invoker/tests/tls.rs";
+    MP4033 "endpoint does not accept our certificate", "invoker/tests/tls.rs";
+    MP4034 "endpoint does not speak TLS", "invoker/tests/tls.rs";
+    MP4035 "TLS handshake failed", "invoker/tests/tls.rs";
+    MP4036 "nothing moved for `timeouts.read` or `timeouts.write`", "invoker/tests/okhttp.rs";
     // 5: ledger.
     MP5001 "ledger directory cannot be used", "ledger/tests/directory.rs";
     MP5002 "ledger is open in another process", "ledger/tests/directory.rs";
     MP5003 "ledger was written by a newer version", "ledger/tests/directory.rs";
-    MP5004 "ledger storage failed", "ledger/tests/directory.rs";
-    MP5005 "a ledger record cannot be read", "ledger/tests/directory.rs";
+    MP5004 "ledger storage failed", "tests/e2e";
+    MP5005 "a ledger record cannot be read", "ledger/tests/damage.rs";
     MP5006 "a checkpoint does not fit the ledger", "ledger/tests/conformance.rs";
+    MP5007 "ledger ends before what was confirmed", "ledger/tests/damage.rs";
     // 6: egress.
     MP6001 "no such egress", "egress/route.rs";
     MP6002 "egress cannot take the record", "egress/route.rs";
@@ -238,8 +257,14 @@ codes! {
     MP7019 "no place for dead letters", "admin/tests.rs";
     MP7020 "message to take out is not named", "admin/tests.rs";
     MP7021 "function is being called, nothing is decided yet", "admin/tests.rs";
+    MP7022 "token is for looking only", "admin/tests.rs";
+    MP7023 "part of the function types cannot be read", "admin/tests.rs";
     MP7030 "address to listen on cannot be had", "tests/e2e";
     MP7031 "the system refused something", "-";
+    MP7032 "data directory belongs to another application", "tests/e2e";
+    MP7033 "name of the application cannot be used", "cli/run.rs";
+    MP7034 "components were removed that the ledger holds work for", "tests/e2e";
+    MP7035 "no module is named", "cli/run.rs";
 }
 
 #[cfg(test)]

@@ -127,6 +127,7 @@ impl HttpIngress {
             Readiness::Ready => {}
             Readiness::Starting => return Err(not_ready("the node is starting")),
             Readiness::Stopping => return Err(not_ready("the node is stopping")),
+            Readiness::NoRoom(why) => return Err(no_room(&why)),
             Readiness::Failed(_) => return Err(not_ready("the node has failed")),
         }
         tokio::select! {
@@ -245,6 +246,12 @@ fn body_problem(error: &BodyError) -> Problem {
             .hint("send fewer large bodies at one time")
             .retry_after(RETRY_AFTER),
     }
+}
+
+fn no_room(why: &str) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "MP1016", format!("{why}; nothing was taken in"))
+        .hint("make room on the disk of the data directory; intake goes on by itself")
+        .retry_after(RETRY_AFTER)
 }
 
 fn not_ready(error: &str) -> Problem {

@@ -26,7 +26,7 @@ pub const TOO_LARGE: &str = "MP4011";
 pub const REDIRECT: &str = "MP4012";
 /// The content coding is damaged, or one that was not offered.
 pub const CODING: &str = "MP4013";
-/// What came back is not HTTP/1.
+/// What came back is not HTTP, or not its version that was spoken.
 pub const NOT_HTTP: &str = "MP4014";
 /// The function's name does not fit into `urlPathTemplate`.
 pub const FUNCTION_NAME: &str = "MP4015";
@@ -51,3 +51,18 @@ pub const STATE_NAME_BYTES: &str = "MP4026";
 pub const VALUE_BYTES: &str = "MP4027";
 /// An argument above `argument_bytes`.
 pub const ARGUMENT_BYTES: &str = "MP4028";
+
+/// The certificate of the endpoint is not signed by whom we trust, or cannot be used.
+pub const UNTRUSTED: &str = "MP4030";
+/// The certificate of the endpoint is out of its time.
+pub const EXPIRED: &str = "MP4031";
+/// The certificate of the endpoint is for another host.
+pub const OTHER_HOST: &str = "MP4032";
+/// The endpoint refuses our certificate, or wants one.
+pub const CLIENT_REFUSED: &str = "MP4033";
+/// TLS was begun and the other side speaks something else.
+pub const NOT_TLS: &str = "MP4034";
+/// The TLS handshake failed in another way.
+pub const HANDSHAKE: &str = "MP4035";
+/// Nothing moved for `timeouts.read` or `timeouts.write`.
+pub const PAUSE: &str = "MP4036";

@@ -5,11 +5,14 @@
 
 use std::error::Error as StdError;
 use std::fmt::Write as _;
+use std::io;
 
 use millpond_engine::{CallFailure, FailureKind, Millis};
 
 use super::codes;
 use super::coding::CodingError;
+use super::tls;
+use super::trust::Refusal;
 
 /// Why an attempt brought no body that could be looked into.
 #[derive(Debug, thiserror::Error)]
@@ -18,16 +21,30 @@ pub(super) enum CallError {
     Connect(#[source] Box<dyn StdError + Send + Sync>),
     #[error("the host's name has no address")]
     Resolve(#[source] Box<dyn StdError + Send + Sync>),
-    #[error("no connection within `connect`, {0} ms")]
-    ConnectTimeout(u128),
+    #[error("no connection within `connect`, {limit_ms} ms: still {doing}")]
+    ConnectTimeout { limit_ms: u128, doing: &'static str },
     #[error("all {size} connections of `pool_size` were busy for `connect`, {waited_ms} ms")]
     NoSlot { size: usize, waited_ms: u128 },
     #[error("no answer in time")]
     Deadline,
     #[error("the connection ended before the answer was complete")]
     Broken(#[source] hyper::Error),
-    #[error("the answer is not HTTP/1")]
-    NotHttp(#[source] hyper::Error),
+    #[error("the answer is not {version}")]
+    NotHttp { version: Version, source: hyper::Error },
+    #[error("the connection went away before anybody looked at the request")]
+    Unseen(#[source] hyper::Error),
+    #[error("nothing came for `timeouts.read`, {0} ms")]
+    ReadTimeout(u128),
+    #[error("nothing could be sent for `timeouts.write`, {0} ms")]
+    WriteTimeout(u128),
+    #[error(transparent)]
+    Certificate(Refusal),
+    #[error("the endpoint does not accept our certificate, or wants one: alert `{0}`")]
+    ClientRefused(String),
+    #[error("the endpoint does not speak TLS")]
+    NotTls(#[source] io::Error),
+    #[error("the TLS handshake failed")]
+    Handshake(#[source] io::Error),
     #[error("answered status {status}{said}")]
     Unavailable { status: u16, said: Said, retry_after_ms: Option<Millis> },
     #[error("answered status {status}{said}")]
@@ -42,6 +59,22 @@ pub(super) enum CallError {
     TooLarge(usize),
     #[error("the answer's content coding cannot be undone")]
     Coding(#[source] CodingError),
+}
+
+/// What was to be spoken on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Version {
+    Http1,
+    Http2,
+}
+
+impl std::fmt::Display for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Version::Http1 => "HTTP/1",
+            Version::Http2 => "HTTP/2",
+        })
+    }
 }
 
 /// The beginning of an error answer's text, on one line; empty when there was none.
@@ -59,11 +92,20 @@ impl CallError {
         match self {
             CallError::Connect(_) => codes::CONNECT,
             CallError::Resolve(_) => codes::RESOLVE,
-            CallError::ConnectTimeout(_) => codes::CONNECT_TIMEOUT,
+            CallError::ConnectTimeout { .. } => codes::CONNECT_TIMEOUT,
             CallError::NoSlot { .. } => codes::NO_SLOT,
             CallError::Deadline => codes::DEADLINE,
-            CallError::Broken(_) => codes::BROKEN,
-            CallError::NotHttp(_) => codes::NOT_HTTP,
+            CallError::Broken(_) | CallError::Unseen(_) => codes::BROKEN,
+            CallError::NotHttp { .. } => codes::NOT_HTTP,
+            CallError::ReadTimeout(_) | CallError::WriteTimeout(_) => codes::PAUSE,
+            CallError::Certificate(Refusal::Untrusted { .. } | Refusal::Unusable { .. } | Refusal::NoKey) => {
+                codes::UNTRUSTED
+            }
+            CallError::Certificate(Refusal::Expired { .. } | Refusal::NotYet { .. }) => codes::EXPIRED,
+            CallError::Certificate(Refusal::OtherHost { .. }) => codes::OTHER_HOST,
+            CallError::ClientRefused(_) => codes::CLIENT_REFUSED,
+            CallError::NotTls(_) => codes::NOT_TLS,
+            CallError::Handshake(_) => codes::HANDSHAKE,
             CallError::Unavailable { .. } => codes::UNAVAILABLE,
             CallError::Status { .. } => codes::STATUS,
             CallError::Redirect { .. } => codes::REDIRECT,
@@ -77,11 +119,18 @@ impl CallError {
         match self {
             CallError::Connect(_)
             | CallError::Resolve(_)
-            | CallError::ConnectTimeout(_)
+            | CallError::ConnectTimeout { .. }
             | CallError::NoSlot { .. }
             | CallError::Deadline
             | CallError::Broken(_)
-            | CallError::NotHttp(_)
+            | CallError::Unseen(_)
+            | CallError::NotHttp { .. }
+            | CallError::ReadTimeout(_)
+            | CallError::WriteTimeout(_)
+            | CallError::Certificate(_)
+            | CallError::ClientRefused(_)
+            | CallError::NotTls(_)
+            | CallError::Handshake(_)
             | CallError::Unavailable { .. } => FailureKind::Unreachable,
             CallError::Status { .. }
             | CallError::Redirect { .. }
@@ -119,4 +168,35 @@ pub(super) fn chain(error: &(dyn StdError + 'static)) -> String {
         source = cause.source();
     }
     text
+}
+
+/// Tells a connection that ended from bytes that are not HTTP, from a certificate that was refused after the handshake, and
+/// from a stream that nobody looked at.
+pub(super) fn classify(error: hyper::Error, version: Version) -> CallError {
+    let mut damaged = error.is_parse();
+    let mut source = StdError::source(&error);
+    while let Some(cause) = source {
+        if let Some(io) = cause.downcast_ref::<io::Error>() {
+            // TLS 1.3 judges a client's certificate behind the handshake.
+            if let Some(refused) = tls::tls_error(io).and_then(tls::refused) {
+                return refused;
+            }
+            damaged |= matches!(io.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput);
+        }
+        if let Some(http2) = cause.downcast_ref::<h2::Error>() {
+            if is_unseen(http2) {
+                return CallError::Unseen(error);
+            }
+            damaged |= !http2.is_remote() && !http2.is_io();
+        }
+        source = cause.source();
+    }
+    if damaged { CallError::NotHttp { version, source: error } } else { CallError::Broken(error) }
+}
+
+/// A stream that the server refused, or that it named as one that it will not look at because it goes away.
+fn is_unseen(error: &h2::Error) -> bool {
+    let reason = error.reason();
+    error.is_remote()
+        && (reason == Some(h2::Reason::REFUSED_STREAM) || error.is_go_away() && reason == Some(h2::Reason::NO_ERROR))
 }

@@ -9,14 +9,13 @@ use millpond_protocol::{TypeName, request};
 use tokio::time::Instant;
 use tower::{ServiceBuilder, ServiceExt};
 
-use super::EndpointTarget;
+use super::Endpoint;
 use super::answer::{self, EgressResolver};
-use super::connect::Connector;
 use super::deadline::{Deadline, DeadlineLayer};
 use super::error::CallError;
 use super::exchange::{Attempt, Exchange};
 use super::metrics::{CallMetrics, Counters};
-use super::pool::Pool;
+use super::pool::{Keep, Pool};
 use super::slots::{Slots, SlotsLayer};
 use super::template::Destination;
 
@@ -34,12 +33,24 @@ pub(super) struct Function {
 }
 
 impl Function {
-    pub(super) fn new(name: TypeName, endpoint: &EndpointTarget, connector: Connector, to: &Destination) -> Function {
-        let pool = Arc::new(Pool::new(connector, to.server.clone(), endpoint.pool_ttl));
+    pub(super) fn new(name: TypeName, endpoint: &Endpoint, to: &Destination) -> Function {
+        let target = &endpoint.target;
+        let keep = Keep {
+            ttl: (!target.pool_ttl.is_zero()).then_some(target.pool_ttl),
+            idle: target.pool_idle,
+            idle_max: target.pool_idle_max,
+        };
+        let pool = Arc::new(Pool::new(endpoint.connector.clone(), to.server.clone(), keep));
         let layers = ServiceBuilder::new()
             .layer(DeadlineLayer)
-            .layer(SlotsLayer { size: endpoint.pool_size, wait: endpoint.connect })
-            .service(Exchange::new(Arc::clone(&pool), to, endpoint.payload_max_bytes));
+            .layer(SlotsLayer { size: target.pool_size, wait: target.connect })
+            .service(Exchange::new(
+                Arc::clone(&pool),
+                target.dialect,
+                to,
+                endpoint.headers.clone(),
+                target.payload_max_bytes,
+            ));
         let at = format!("`{name}` at `{}`", to.shown);
         Function { name, at, layers, pool, counters: Counters::default() }
     }

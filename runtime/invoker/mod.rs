@@ -6,20 +6,25 @@
 //! runs and to the pool of its function type otherwise; nothing here is durable.
 //!
 //! A call goes down through `deadline.rs`, `slots.rs` and `exchange.rs`, three tower layers around one request; `verdict.rs`
-//! judges the head of the answer and collects its body, `answer.rs` its content. `pool.rs` keeps connections, `connection.rs`
-//! drives one. Not here yet: TLS, Unix sockets, HTTP/2, the breaker.
+//! judges the head of the answer and collects its body, `answer.rs` its content. `pool.rs` keeps connections, `connect.rs`
+//! opens one, `http1.rs` and `http2.rs` speak on it; `tls.rs` and `trust.rs` lie below them, `dialect.rs` is what is left of
+//! the difference between upstream's two transports. Not here on purpose: a breaker. The engine has one for each function
+//! type (`window.rs`), which sees what a connection cannot: answers that are no use.
 
 pub mod answer;
 mod codes;
 #[doc(hidden)]
 pub mod coding;
 mod connect;
-mod connection;
 mod deadline;
+mod dialect;
 mod error;
 mod exchange;
 mod function;
 mod gauge;
+mod headers;
+mod http1;
+mod http2;
 mod metrics;
 mod pool;
 #[doc(hidden)]
@@ -28,27 +33,38 @@ mod slots;
 mod socket;
 #[doc(hidden)]
 pub mod template;
+mod tls;
+mod trust;
 #[doc(hidden)]
 pub mod verdict;
+mod watch;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use millpond_engine::{Call, CallFailure, FailureKind, Limits, Reply};
 use millpond_protocol::TypeName;
+use tracing::{debug, warn};
 
 pub use answer::EgressResolver;
+pub use dialect::Dialect;
 pub use metrics::{CallMetrics, LATENCY_BOUNDS_US, LatencyMetrics};
+pub use tls::{ClientFiles, TlsTarget};
+
+use crate::credentials::header::HeaderSource;
 
 use connect::Connector;
 use function::Function;
-use template::Template;
+use headers::Headers;
+use template::{Server, Template};
+use tls::Tls;
+use watch::Watched;
 
-/// How often idle connections are looked at.
+/// How often idle connections, and files, are looked at.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// Function types of one endpoint that are remembered while nobody calls them. Their names come from messages, so there may
@@ -64,10 +80,22 @@ pub struct EndpointTarget {
     pub connect: Duration,
     /// Property `pool_ttl`: the age at which a connection is not used again; zero is never.
     pub pool_ttl: Duration,
+    /// How long a connection may lie idle; `None` is for ever.
+    pub pool_idle: Option<Duration>,
+    /// How many connections to one function type may lie idle.
+    pub pool_idle_max: usize,
     /// Property `pool_size`: connections to one function type.
     pub pool_size: usize,
     /// Property `payload_max_bytes`: the largest body of an answer.
     pub payload_max_bytes: usize,
+    /// Which transport it is.
+    pub dialect: Dialect,
+    /// `http2` (ours): whether HTTP/2 is spoken: always, where the URL is plain; if the server wants it, over TLS.
+    pub http2: bool,
+    /// What TLS needs, where the URL asks for it.
+    pub tls: TlsTarget,
+    /// `headers` (ours): added to every request.
+    pub headers: Vec<HeaderSource>,
 }
 
 /// An endpoint that cannot be called.
@@ -103,12 +131,15 @@ struct Endpoint {
     target: EndpointTarget,
     template: Template,
     connector: Connector,
+    tls: Option<Arc<Tls>>,
+    headers: Option<Arc<Headers>>,
+    watched: Mutex<Watched>,
     functions: RwLock<HashMap<TypeName, Arc<Function>, foldhash::fast::RandomState>>,
 }
 
 impl Invoker {
     /// An invoker for these endpoints; [`Call::endpoint`] is a place in the list. It has to be made inside a tokio runtime,
-    /// where it keeps a task that closes old connections, until the last clone is gone.
+    /// where it keeps tasks that close old connections and look at files, until the last clone is gone.
     ///
     /// # Errors
     /// [`InvalidEndpoint`] for the first endpoint whose URL cannot be called.
@@ -121,6 +152,9 @@ impl Invoker {
             endpoints.into_iter().enumerate().map(|(place, target)| Endpoint::new(place, target)).collect();
         let shared = Arc::new(Shared { endpoints: endpoints?, egresses, limits });
         tokio::spawn(sweep(Arc::downgrade(&shared)));
+        if shared.endpoints.iter().any(Endpoint::has_files) {
+            tokio::spawn(watch_files(Arc::downgrade(&shared)));
+        }
         Ok(Invoker { shared })
     }
 
@@ -159,12 +193,41 @@ impl Shared {
 
 impl Endpoint {
     fn new(place: usize, target: EndpointTarget) -> Result<Endpoint, InvalidEndpoint> {
-        let template = Template::parse(&target.url).map_err(|e| InvalidEndpoint {
-            endpoint: place,
-            url: target.url.clone(),
-            why: e.to_string(),
-        })?;
-        Ok(Endpoint { connector: Connector::new(target.connect), template, functions: RwLock::default(), target })
+        let invalid = |why: String| InvalidEndpoint { endpoint: place, url: target.url.clone(), why };
+        let template = Template::parse(&target.url).map_err(|e| invalid(e.to_string()))?;
+        let ordinary = template.destination("name").map_err(|e| invalid(e.to_string()))?;
+        let is_https = matches!(ordinary.server, Server::Tcp { tls: Some(_), .. });
+        let mut files = target.headers.iter().filter_map(|it| it.file.as_deref()).collect::<Vec<_>>();
+        if is_https {
+            files.extend(target.tls.files());
+        }
+        let watched = Mutex::new(Watched::new(&files));
+        let tls = match is_https {
+            true => Some(Arc::new(Tls::new(target.tls.clone(), target.http2).map_err(invalid)?)),
+            false => None,
+        };
+        let headers = Headers::new(target.headers.clone()).map_err(invalid)?.map(Arc::new);
+        let timed = matches!(target.dialect, Dialect::OkHttp { .. });
+        let connector = Connector::new(target.connect, tls.clone(), target.http2, timed);
+        Ok(Endpoint { connector, template, tls, headers, watched, functions: RwLock::default(), target })
+    }
+
+    fn has_files(&self) -> bool {
+        !self.watched.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Reads the files again that have changed. Blocks on the disk.
+    fn read_changed_files(&self) {
+        if !self.watched.lock().unwrap_or_else(PoisonError::into_inner).have_changed() {
+            return;
+        }
+        let endpoint = self.template.shown();
+        let tls = self.tls.as_ref().map_or(Ok(()), |tls| tls.read_again());
+        let headers = self.headers.as_ref().map_or(Ok(()), |headers| headers.read_again());
+        match tls.and(headers) {
+            Ok(()) => debug!(endpoint, "files of the endpoint changed, the new ones are used from now on"),
+            Err(error) => warn!(endpoint, error, "files of the endpoint changed, the old ones are used still"),
+        }
     }
 
     /// The way to a function type, made at its first call.
@@ -179,7 +242,7 @@ impl Endpoint {
             error: format!("`{name}` cannot be called through `{}`: {e}", self.template.shown()).into(),
             retry_after_ms: None,
         })?;
-        let made = Arc::new(Function::new(name.clone(), &self.target, self.connector.clone(), &destination));
+        let made = Arc::new(Function::new(name.clone(), self, &destination));
         let mut functions = self.functions.write().unwrap_or_else(PoisonError::into_inner);
         if functions.len() >= FUNCTIONS_MAX {
             functions.retain(|_, function| Arc::strong_count(function) > 1);
@@ -197,5 +260,17 @@ async fn sweep(shared: Weak<Shared>) {
         for function in shared.functions() {
             function.sweep();
         }
+    }
+}
+
+/// Reads files again that changed, until the invoker is gone. On a thread that may block: a disk that hangs keeps nothing
+/// else waiting.
+async fn watch_files(shared: Weak<Shared>) {
+    let mut every = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        every.tick().await;
+        let Some(shared) = shared.upgrade() else { return };
+        let read = move || shared.endpoints.iter().for_each(Endpoint::read_changed_files);
+        let _ = tokio::task::spawn_blocking(read).await;
     }
 }

@@ -2,19 +2,21 @@
 //!
 //! The last one put back is the first one used, so that a quiet function type keeps few. A connection is not used again
 //! once it is older than `pool_ttl` plus one to three random seconds (so that not all are opened again at once), and a busy
-//! one is closed when it is put back. How many there are is bounded by who may ask (`slots.rs`): a new one is opened only
-//! when none is idle.
+//! one is closed when it is put back. okhttp counts how long a connection lay idle instead. How many there are is bounded by
+//! who may ask (`slots.rs`): a new one is opened only when none is idle, or, over HTTP/2, when none has a stream left.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::Uri;
 use tokio::time::Instant;
 
 use super::connect::Connector;
-use super::connection::Connection;
 use super::error::CallError;
 use super::gauge::Gauge;
+use super::http1::Http1;
+use super::http2::{Http2, Lease};
+use super::template::Server;
 
 /// A connection that lay idle this long is looked at before it is used. Servers close idle ones after seconds; looking
 /// costs a system call, which a busy connection does not need.
@@ -25,67 +27,135 @@ const TTL_SPREAD_MS_MIN: u64 = 1_000;
 /// ...and by so many less one at most, as upstream.
 const TTL_SPREAD_MS_MAX: u64 = 3_000;
 
-/// Idle connections, the last one put back at the end. A boxed connection moves as one pointer; most of its bytes are
-/// hyper's.
-#[allow(clippy::vec_box)]
-type Idle = Vec<Box<Connection>>;
+/// How long connections are kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Keep {
+    /// `pool_ttl`: their age; `None`: it does not matter.
+    pub(super) ttl: Option<Duration>,
+    /// How long they may lie idle; `None`: it does not matter.
+    pub(super) idle: Option<Duration>,
+    /// How many may lie idle.
+    pub(super) idle_max: usize,
+}
+
+/// A connection, or a stream of one, in the hands of a call.
+pub(super) enum Connection {
+    /// HTTP/1.1: all of it. A boxed connection moves as one pointer; most of its bytes are hyper's.
+    Whole(Box<Http1>),
+    /// HTTP/2.
+    Stream(Lease),
+}
+
+/// What nobody uses, and what can be used beside others.
+#[derive(Default)]
+struct Kept {
+    /// Idle connections, the last one put back at the end.
+    #[allow(clippy::vec_box)]
+    idle: Vec<Box<Http1>>,
+    /// HTTP/2 connections, the newest at the end.
+    shared: Vec<Arc<Http2>>,
+}
 
 /// The pool.
 pub(super) struct Pool {
-    idle: Mutex<Idle>,
+    kept: Mutex<Kept>,
     connector: Connector,
-    server: Uri,
-    /// `None`: age does not matter.
-    ttl: Option<Duration>,
+    server: Server,
+    keep: Keep,
     open: Gauge,
+    /// Held while a connection is opened that others may be able to share.
+    opening: tokio::sync::Mutex<()>,
+    /// The server was offered HTTP/2 and chose HTTP/1.1.
+    declined: AtomicBool,
 }
 
 impl Pool {
-    pub(super) fn new(connector: Connector, server: Uri, ttl: Duration) -> Pool {
+    pub(super) fn new(connector: Connector, server: Server, keep: Keep) -> Pool {
         Pool {
-            idle: Mutex::new(Vec::new()),
+            kept: Mutex::default(),
             connector,
             server,
-            ttl: (!ttl.is_zero()).then_some(ttl),
+            keep,
             open: Gauge::default(),
+            opening: tokio::sync::Mutex::new(()),
+            declined: AtomicBool::new(false),
         }
     }
 
-    /// An idle connection that is young enough and, as far as can be known, not closed.
-    pub(super) fn take(&self) -> Option<Box<Connection>> {
+    /// A connection that is there, young enough and, as far as can be known, not closed.
+    pub(super) fn take(&self) -> Option<Connection> {
+        if self.connector.http2
+            && let Some(lease) = self.lease()
+        {
+            return Some(Connection::Stream(lease));
+        }
         loop {
-            let mut connection = self.idle().pop()?;
+            let mut connection = self.kept().idle.pop()?;
             let now = Instant::now();
-            if is_expired(&connection, now) {
+            if self.is_over(&connection, now) {
                 continue;
             }
             if now.duration_since(connection.idle_since) < LOOK_AFTER || connection.is_alive() {
-                return Some(connection);
+                return Some(Connection::Whole(connection));
             }
         }
     }
 
-    /// A new connection.
-    pub(super) async fn connect(&self) -> Result<Box<Connection>, CallError> {
-        let stream = self.connector.connect(&self.server).await?;
-        // An age beyond what the clock can count is never reached.
-        let expires = self.ttl.and_then(|ttl| Instant::now().checked_add(ttl.saturating_add(spread())));
-        Connection::start(stream, expires, self.open.open()).await.map(Box::new)
+    /// A stream of a connection that has one left.
+    fn lease(&self) -> Option<Lease> {
+        let now = Instant::now();
+        let mut kept = self.kept();
+        kept.shared.retain(|it| it.is_usable(now, self.keep.idle));
+        kept.shared.iter().find_map(Http2::lease)
     }
 
-    /// Keeps a connection for the next call, or closes it.
-    pub(super) fn put(&self, mut connection: Box<Connection>) {
-        let now = Instant::now();
-        if connection.is_reusable() && !is_expired(&connection, now) {
-            connection.idle_since = now;
-            self.idle().push(connection);
+    /// A new connection; over HTTP/2 also one that somebody else opened in the meantime.
+    pub(super) async fn connect(&self) -> Result<Connection, CallError> {
+        if !self.connector.http2 || self.declined.load(Ordering::Relaxed) {
+            return self.open_one().await;
+        }
+        let waited = tokio::time::timeout(self.connector.limit, self.opening.lock()).await;
+        let _gate = waited.map_err(|_| self.connector.timed_out("waiting for a connection that another call opens"))?;
+        match self.lease() {
+            Some(lease) => Ok(Connection::Stream(lease)),
+            None => self.open_one().await,
         }
     }
 
-    /// Closes idle connections that are too old or that the other side has closed.
+    async fn open_one(&self) -> Result<Connection, CallError> {
+        let opened = self.connector.connect(&self.server).await?;
+        // An age beyond what the clock can count is never reached.
+        let expires = self.keep.ttl.and_then(|ttl| Instant::now().checked_add(ttl.saturating_add(spread())));
+        if opened.http2 {
+            let shared = Http2::start(opened, expires, self.open.open()).await?;
+            let mut kept = self.kept();
+            let lease = shared.lease().expect("a new connection has a stream to give");
+            kept.shared.push(shared);
+            return Ok(Connection::Stream(lease));
+        }
+        self.declined.store(self.connector.http2, Ordering::Relaxed);
+        Http1::start(opened, expires, self.open.open()).await.map(|it| Connection::Whole(Box::new(it)))
+    }
+
+    /// Keeps a connection for the next call, or closes it.
+    pub(super) fn put(&self, connection: Connection) {
+        let Connection::Whole(mut connection) = connection else { return };
+        let now = Instant::now();
+        if connection.is_reusable() && !is_old(&connection, now) {
+            connection.idle_since = now;
+            let mut kept = self.kept();
+            if kept.idle.len() < self.keep.idle_max {
+                kept.idle.push(connection);
+            }
+        }
+    }
+
+    /// Closes connections that nobody uses and that are too old or that the other side has closed.
     pub(super) fn sweep(&self) {
         let now = Instant::now();
-        self.idle().retain_mut(|connection| !is_expired(connection, now) && connection.is_alive());
+        let mut kept = self.kept();
+        kept.idle.retain_mut(|connection| !self.is_over(connection, now) && connection.is_alive());
+        kept.shared.retain(|it| it.is_usable(now, self.keep.idle));
     }
 
     /// Connections open, busy and idle.
@@ -95,24 +165,36 @@ impl Pool {
 
     /// Connections that nobody uses.
     pub(super) fn idle_count(&self) -> usize {
-        self.idle().len()
+        let kept = self.kept();
+        kept.idle.len() + kept.shared.iter().filter(|it| !it.is_busy()).count()
     }
 
     /// Makes idle connections older than they are.
     #[cfg(test)]
     pub(super) fn age(&self, by: Duration) {
-        for connection in self.idle().iter_mut() {
+        let mut kept = self.kept();
+        for connection in &mut kept.idle {
             connection.expires = connection.expires.map(|expires| expires - by);
+            connection.idle_since -= by;
+        }
+        for connection in &mut kept.shared {
+            Http2::age(connection, by);
         }
     }
 
-    fn idle(&self) -> MutexGuard<'_, Idle> {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
         // A panic elsewhere cannot leave a list half changed.
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether an idle connection has been kept for long enough.
+    fn is_over(&self, connection: &Http1, now: Instant) -> bool {
+        let rested = self.keep.idle.is_some_and(|most| now.duration_since(connection.idle_since) >= most);
+        rested || is_old(connection, now)
     }
 }
 
-fn is_expired(connection: &Connection, now: Instant) -> bool {
+fn is_old(connection: &Http1, now: Instant) -> bool {
     connection.expires.is_some_and(|expires| now >= expires)
 }
 

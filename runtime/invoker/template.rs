@@ -3,12 +3,20 @@
 //! In: the text of the template, and the name of a function type, which comes from messages and is not to be trusted. Out: a
 //! [`Destination`]: where to connect, what to write into the request line and the host header, what to show in a log.
 //! Upstream puts the name in as it is and sends the decoded path; we send path and query as they are written, never the
-//! fragment, and refuse a name that would mean another host, path or query than the template has.
+//! fragment, and refuse a name that would mean another host, socket, path or query than the template has.
+
+use std::path::PathBuf;
 
 use http::{HeaderValue, Uri};
+use rustls::pki_types::ServerName;
+
+use super::dialect::Dialect;
 
 /// Stands for the name of the function type.
 const FUNCTION_NAME: &str = "{function.name}";
+
+/// What the host header says where there is no host, as upstream.
+const UNIX_HOST: &str = "unused";
 
 /// A template that gives a URL for ordinary names.
 #[derive(Debug, Clone)]
@@ -19,14 +27,44 @@ pub struct Template {
 /// Where the calls of one function type go.
 #[derive(Debug, Clone)]
 pub struct Destination {
-    /// Scheme, host and port.
-    pub server: Uri,
+    /// What to connect to.
+    pub server: Server,
     /// Path and query, as they are written.
     pub target: Uri,
-    /// The value of `host`; the ports 80 and 443 are left out whatever the scheme, as upstream does.
-    pub host: HeaderValue,
+    /// Scheme, host, port, path and query: what HTTP/2 sends.
+    pub url: Uri,
+    /// The host, without the port.
+    host: String,
     /// The URL without user, password and query: those may be secrets.
     pub shown: String,
+}
+
+/// What to connect to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Server {
+    /// A host and a port.
+    Tcp {
+        /// `http://host:port/`, whatever the scheme of the URL.
+        address: Uri,
+        /// The name to speak TLS with; `None` is plain.
+        tls: Option<ServerName<'static>>,
+    },
+    /// A Unix domain socket.
+    Unix(PathBuf),
+}
+
+impl Destination {
+    /// The value of `host`.
+    pub(super) fn host_header(&self, dialect: Dialect) -> HeaderValue {
+        let text = match &self.server {
+            Server::Tcp { address, tls } => match address.port_u16() {
+                Some(port) if dialect.shows_port(port, tls.is_some()) => format!("{}:{port}", self.host),
+                _ => self.host.clone(),
+            },
+            Server::Unix(_) => self.host.clone(),
+        };
+        HeaderValue::try_from(text).expect("the host is a part of a URL that was parsed")
+    }
 }
 
 /// Why there is no URL to call.
@@ -35,9 +73,15 @@ pub enum InvalidUrl {
     /// Another brace than those of the stand-in.
     #[error("`{{function.name}}` is the only thing that may stand in braces")]
     Brace,
-    /// Nothing that we can call yet.
-    #[error("the scheme `{0}` cannot be called yet: only `http` can")]
+    /// Nothing that can be called.
+    #[error("the scheme `{0}` cannot be called: `http`, `https`, `http+unix` and `https+unix` can")]
     Scheme(String),
+    /// A Unix URL without a socket.
+    #[error("the path of a Unix domain socket has to contain a part that ends in `.sock`")]
+    NoSocket,
+    /// A host that no certificate can be for.
+    #[error("`{0}` is no host name that TLS knows")]
+    TlsHost(String),
     /// There is no host.
     #[error("there is no host")]
     Host,
@@ -89,36 +133,12 @@ impl Template {
         if text.contains(['{', '}']) {
             return Err(InvalidUrl::Brace);
         }
-        let uri: Uri = text.parse().map_err(|e: http::uri::InvalidUri| InvalidUrl::Syntax(e.to_string()))?;
-        match uri.scheme_str() {
-            Some("http") => {}
-            scheme => return Err(InvalidUrl::Scheme(scheme.unwrap_or_default().to_owned())),
+        let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
+        match scheme.as_str() {
+            "http" | "https" => tcp(&text, scheme == "https"),
+            "http+unix" | "https+unix" => unix(&text, &self.text.replace(FUNCTION_NAME, "name")),
+            _ => Err(InvalidUrl::Scheme(scheme)),
         }
-        let host = uri.host().filter(|host| !host.is_empty()).ok_or(InvalidUrl::Host)?;
-        let written = uri.authority().map_or("", |authority| authority.as_str());
-        if uri.port_u16().is_none() && written.rsplit('@').next() != Some(host) {
-            return Err(InvalidUrl::Port);
-        }
-        let authority = match uri.port_u16() {
-            Some(port) => format!("{host}:{port}"),
-            None => host.to_owned(),
-        };
-        let header = if matches!(uri.port_u16(), Some(80 | 443)) { host } else { &authority };
-        let invalid = |e: http::Error| InvalidUrl::Syntax(e.to_string());
-        Ok(Destination {
-            server: Uri::builder()
-                .scheme("http")
-                .authority(authority.as_str())
-                .path_and_query("/")
-                .build()
-                .map_err(invalid)?,
-            target: Uri::builder()
-                .path_and_query(uri.path_and_query().map_or("/", |target| target.as_str()))
-                .build()
-                .map_err(invalid)?,
-            host: HeaderValue::from_str(header).map_err(|e| InvalidUrl::Syntax(e.to_string()))?,
-            shown: format!("http://{authority}{}", uri.path()),
-        })
     }
 
     /// The template without user, password and query.
@@ -164,6 +184,69 @@ impl Template {
     }
 }
 
+fn syntax(error: impl std::fmt::Display) -> InvalidUrl {
+    InvalidUrl::Syntax(error.to_string())
+}
+
+fn tcp(text: &str, https: bool) -> Result<Destination, InvalidUrl> {
+    let uri: Uri = text.parse().map_err(syntax)?;
+    let host = uri.host().filter(|host| !host.is_empty()).ok_or(InvalidUrl::Host)?;
+    let written = uri.authority().map_or("", |authority| authority.as_str());
+    if uri.port_u16().is_none() && written.rsplit('@').next() != Some(host) {
+        return Err(InvalidUrl::Port);
+    }
+    let authority = match uri.port_u16() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    };
+    let (scheme, default_port) = if https { ("https", 443) } else { ("http", 80) };
+    let address = format!("{host}:{}", uri.port_u16().unwrap_or(default_port));
+    let target = uri.path_and_query().map_or("/", |target| target.as_str());
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let tls = match https {
+        true => Some(ServerName::try_from(bare.to_owned()).map_err(|_| InvalidUrl::TlsHost(bare.to_owned()))?),
+        false => None,
+    };
+    Ok(Destination {
+        server: Server::Tcp { address: whole("http", &address, "/")?, tls },
+        target: Uri::builder().path_and_query(target).build().map_err(syntax)?,
+        url: whole(scheme, &authority, target)?,
+        host: host.to_owned(),
+        shown: format!("{scheme}://{authority}{}", uri.path()),
+    })
+}
+
+fn whole(scheme: &str, authority: &str, target: &str) -> Result<Uri, InvalidUrl> {
+    Uri::builder().scheme(scheme).authority(authority).path_and_query(target).build().map_err(syntax)
+}
+
+/// Splits the path at the first part that ends in `.sock`. A name must not move that place, so it is looked for with an
+/// ordinary name too.
+fn unix(text: &str, ordinary: &str) -> Result<Destination, InvalidUrl> {
+    let parts = unix_path(text);
+    let socket = parts.iter().position(|part| part.ends_with(".sock")).ok_or(InvalidUrl::NoSocket)?;
+    if unix_path(ordinary).iter().position(|part| part.ends_with(".sock")) != Some(socket) {
+        return Err(InvalidUrl::Name(Place::Path));
+    }
+    let target = format!("/{}", parts[socket + 1..].join("/"));
+    let path = format!("/{}", parts[..=socket].join("/"));
+    let decoded = percent_encoding::percent_decode_str(&path).decode_utf8().map_err(syntax)?;
+    Ok(Destination {
+        server: Server::Unix(PathBuf::from(&*decoded)),
+        target: Uri::builder().path_and_query(target.as_str()).build().map_err(syntax)?,
+        url: whole("http", UNIX_HOST, &target)?,
+        host: UNIX_HOST.to_owned(),
+        shown: format!("http+unix://{path}{}", if target == "/" { "" } else { &target }),
+    })
+}
+
+fn unix_path(text: &str) -> Vec<&str> {
+    let rest = text.split_once("://").map_or("", |(_, rest)| rest);
+    let path = rest.split(['?', '#']).next().unwrap_or_default();
+    let path = path.find('/').map_or("", |at| &path[at..]);
+    path.split('/').filter(|part| !part.is_empty()).collect()
+}
+
 /// What may stand in a segment of a path and means itself there; `%` would be decoded on the other side.
 fn is_path_byte(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&b)
@@ -196,7 +279,67 @@ mod tests {
         ] {
             let destination = destination(template, "greeter").expect(template);
             assert_eq!(destination.target.to_string(), target, "{template}");
-            assert_eq!(destination.host, host, "{template}");
+            assert_eq!(destination.host_header(Dialect::Async), host, "{template}");
+        }
+    }
+
+    /// Which port is left out of the host header depends on the transport.
+    #[test]
+    fn hosts_by_transport() {
+        let okhttp = Dialect::OkHttp { read: Default::default(), write: Default::default() };
+        for (template, for_async, for_okhttp) in [
+            ("http://h", "h", "h"),
+            ("https://h", "h", "h"),
+            ("http://h:443", "h", "h:443"),
+            ("https://h:80", "h", "h:80"),
+            ("https://h:443", "h", "h"),
+            ("https://[::1]:8443", "[::1]:8443", "[::1]:8443"),
+            ("http+unix:///x.sock", "unused", "unused"),
+        ] {
+            let destination = destination(template, "greeter").expect(template);
+            assert_eq!(destination.host_header(Dialect::Async), for_async, "{template}");
+            assert_eq!(destination.host_header(okhttp), for_okhttp, "{template}");
+        }
+    }
+
+    /// What a connection is opened to, and the name that its certificate has to be for.
+    #[test]
+    fn servers() {
+        for (template, address, tls) in [
+            ("http://h", "http://h:80/", None),
+            ("https://h", "http://h:443/", Some("h")),
+            ("HTTPS://h:8443/x", "http://h:8443/", Some("h")),
+            ("https://my_functions:8443", "http://my_functions:8443/", Some("my_functions")),
+            ("https://[::1]", "http://[::1]:443/", Some("::1")),
+            ("https://127.0.0.1", "http://127.0.0.1:443/", Some("127.0.0.1")),
+            ("https://{function.name}.fns", "http://greeter.fns:443/", Some("greeter.fns")),
+        ] {
+            let Server::Tcp { address: to, tls: name } = destination(template, "greeter").expect(template).server
+            else {
+                panic!("{template} is not a Unix URL")
+            };
+            assert_eq!(
+                (to.to_string().as_str(), name.as_ref().map(ServerName::to_str)),
+                (address, tls.map(Into::into))
+            );
+        }
+    }
+
+    /// The socket, the request line, and what a log shows.
+    #[test]
+    fn unix_sockets() {
+        for (template, socket, target, shown) in [
+            ("http+unix:///some/path.sock", "/some/path.sock", "/", "http+unix:///some/path.sock"),
+            ("http+unix:///some/path.sock/hello", "/some/path.sock", "/hello", "http+unix:///some/path.sock/hello"),
+            ("https+unix:///a.sock/b.sock/c", "/a.sock", "/b.sock/c", "http+unix:///a.sock/b.sock/c"),
+            ("http+unix:///a%20b/x.sock/?q=1", "/a b/x.sock", "/", "http+unix:///a%20b/x.sock"),
+            ("http+unix:///run/{function.name}.sock/f", "/run/greeter.sock", "/f", "http+unix:///run/greeter.sock/f"),
+            ("http+unix:///x.sock/{function.name}", "/x.sock", "/greeter", "http+unix:///x.sock/greeter"),
+        ] {
+            let destination = destination(template, "greeter").expect(template);
+            assert_eq!(destination.server, Server::Unix(PathBuf::from(socket)), "{template}");
+            assert_eq!(destination.target.to_string(), target, "{template}");
+            assert_eq!(destination.shown, shown, "{template}");
         }
     }
 
@@ -217,10 +360,10 @@ mod tests {
         {
             assert!(Template::parse(template).is_err(), "{template:?}");
         }
-        for scheme in ["https", "http+unix", "ftp"] {
-            let parsed = Template::parse(&format!("{scheme}://h/some.sock"));
-            assert_eq!(parsed.err(), Some(InvalidUrl::Scheme(scheme.to_owned())));
-        }
+        assert_eq!(Template::parse("ftp://h/x").err(), Some(InvalidUrl::Scheme("ftp".to_owned())));
+        assert_eq!(Template::parse("http+unix:///run/x").err(), Some(InvalidUrl::NoSocket));
+        let host = Template::parse("https://h!x/").err();
+        assert_eq!(host, Some(InvalidUrl::TlsHost("h!x".to_owned())));
     }
 
     /// A name stays inside the place that the template gives it.
@@ -246,6 +389,10 @@ mod tests {
             ("http://{function.name}/", "a.b", Place::Host),
             ("http://{function.name}/", "a:1", Place::Host),
             ("http://{function.name}/", "a@b", Place::Host),
+            ("https://{function.name}/", "a.b", Place::Host),
+            ("http+unix:///run/{function.name}/x.sock", "a.sock", Place::Path),
+            ("http+unix:///run/{function.name}/x.sock", "..", Place::Path),
+            ("http+unix:///run/{function.name}.sock", "a/b", Place::Path),
         ] {
             assert_eq!(destination(template, name).err(), Some(InvalidUrl::Name(place)), "{template} {name:?}");
         }

@@ -1,7 +1,8 @@
 //! Reads an answer: is it a success, and what is its body?
 //!
-//! Rules of the async transport: a success is a status of 200-299 whose content type is `application/octet-stream`, one
-//! element of the header's list, without parameters; also when the body is empty. Redirects are not followed.
+//! A success is a status of 200-299 whose content type is `application/octet-stream`, as the transport compares it
+//! (`dialect.rs`), without parameters; also when the body is empty. Redirects are not followed, which okhttp would do:
+//! it would turn the call into a GET of something else.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,12 +13,9 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 
 use super::coding::{Coding, Unpack};
-use super::connection::classify;
-use super::error::{CallError, Said};
+use super::dialect::Dialect;
+use super::error::{CallError, Said, Version, classify};
 use super::retry_after;
-
-/// The one content type.
-pub(super) const OCTET_STREAM: &str = "application/octet-stream";
 
 /// Bytes of an error answer that are read, so that its connection can be used again and its text be shown.
 const ERROR_BODY_BYTES_MAX: usize = 16 * 1024;
@@ -29,10 +27,14 @@ const ERROR_BODY_WAIT: Duration = Duration::from_secs(1);
 const SAID_CHARS_MAX: usize = 200;
 
 /// The body of a good answer, or what is wrong with it.
-pub(super) async fn read(answer: Response<Incoming>, payload_max_bytes: usize) -> Result<Bytes, CallError> {
+pub(super) async fn read(
+    answer: Response<Incoming>,
+    dialect: Dialect,
+    payload_max_bytes: usize,
+) -> Result<Bytes, CallError> {
     let (head, body) = answer.into_parts();
     let coding = Coding::of(&head.headers);
-    if !(head.status.is_success() && is_octet_stream(&head.headers)) {
+    if !(head.status.is_success() && dialect.is_octet_stream(&head.headers)) {
         let text = error_text(body, coding.ok()).await;
         return Err(failure(head.status, &head.headers, said(&head.headers, &text)));
     }
@@ -40,22 +42,14 @@ pub(super) async fn read(answer: Response<Incoming>, payload_max_bytes: usize) -
     if body.size_hint().lower() > payload_max_bytes as u64 {
         return Err(CallError::TooLarge(payload_max_bytes));
     }
-    match collect(body, payload_max_bytes).await? {
+    let version = if head.version == http::Version::HTTP_2 { Version::Http2 } else { Version::Http1 };
+    match collect(body, payload_max_bytes, version).await? {
         Collected::TooLarge(_) => Err(CallError::TooLarge(payload_max_bytes)),
         Collected::Whole(body) => coding.unpack(body, payload_max_bytes).map_err(|e| match e {
             Unpack::TooLarge => CallError::TooLarge(payload_max_bytes),
             Unpack::Damaged(e) => CallError::Coding(e),
         }),
     }
-}
-
-/// As upstream: one element of the list, whatever its case; a parameter makes it another value.
-fn is_octet_stream(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(CONTENT_TYPE)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|b| *b == b','))
-        .any(|element| element.trim_ascii().eq_ignore_ascii_case(OCTET_STREAM.as_bytes()))
 }
 
 fn failure(status: StatusCode, headers: &HeaderMap, said: Said) -> CallError {
@@ -77,7 +71,7 @@ fn failure(status: StatusCode, headers: &HeaderMap, said: Said) -> CallError {
 /// The text of an error answer as far as it comes soon and is plain. The status is the news; a text that is slow, long or
 /// cut off must not hide it.
 async fn error_text(body: Incoming, coding: Option<Coding>) -> Bytes {
-    match (tokio::time::timeout(ERROR_BODY_WAIT, collect(body, ERROR_BODY_BYTES_MAX)).await, coding) {
+    match (tokio::time::timeout(ERROR_BODY_WAIT, collect(body, ERROR_BODY_BYTES_MAX, Version::Http1)).await, coding) {
         (Ok(Ok(Collected::Whole(body))), Some(coding)) => coding.unpack(body, ERROR_BODY_BYTES_MAX).unwrap_or_default(),
         (Ok(Ok(Collected::TooLarge(start))), Some(Coding::Identity)) => start,
         _ => Bytes::new(),
@@ -91,13 +85,14 @@ enum Collected {
 }
 
 /// Collects a body in a buffer of its own size. hyper's chunks are parts of a read buffer that is much larger: an argument
-/// or a state value cut out of one would keep all of it in memory, and hyper would have to make a new one for each call.
-async fn collect(mut body: Incoming, limit: usize) -> Result<Collected, CallError> {
+/// or a state value cut out of one would keep all of it in memory, and hyper would have to make a new one for each call. The version is for
+/// what an error is called.
+async fn collect(mut body: Incoming, limit: usize, version: Version) -> Result<Collected, CallError> {
     /// What a declared length may reserve before its bytes have come.
     const RESERVE_MAX: u64 = 64 * 1024;
     let mut whole = BytesMut::with_capacity(body.size_hint().lower().min(RESERVE_MAX) as usize);
     while let Some(frame) = body.frame().await {
-        let Ok(chunk) = frame.map_err(classify)?.into_data() else { continue };
+        let Ok(chunk) = frame.map_err(|e| classify(e, version))?.into_data() else { continue };
         let room = limit - whole.len();
         if chunk.len() > room {
             whole.extend_from_slice(&chunk[..room]);

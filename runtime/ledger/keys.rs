@@ -314,6 +314,12 @@ pub fn end_of(prefix: &[u8]) -> Vec<u8> {
     end
 }
 
+/// Whether a key is of what publishers keep beside checkpoints.
+pub fn is_book_key(key: &[u8]) -> bool {
+    let kinds = [Kind::Identity, Kind::Lineage, Kind::Refused];
+    key.starts_with(&NO_GROUP.to_be_bytes()) && key.get(2).is_some_and(|kind| kinds.iter().any(|it| *it as u8 == *kind))
+}
+
 /// Length of the part of a key that names the address, with group and kind; `None` for a key of no address.
 pub fn address_part(key: &[u8]) -> Option<usize> {
     let mut rest = Rest(key);

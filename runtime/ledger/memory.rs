@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use millpond_engine::{Checkpoint, LaneName, Load, Loaded, MemoryLedger, Restored, StateSpec};
+use millpond_engine::{
+    Checkpoint, DelayedMessage, LaneName, Load, Loaded, MemoryLedger, Millis, Restored, Sequence, StateSpec,
+};
 use millpond_protocol::TypeName;
 use millpond_publisher::Incarnation;
 
@@ -82,5 +84,14 @@ impl Ledger for SharedMemoryLedger {
 
     fn refused(&self, lane: &LaneName) -> Result<BTreeMap<u64, RefusedByEgress>, LedgerError> {
         Ok(self.books().refused.get(lane).cloned().unwrap_or_default())
+    }
+
+    fn delayed(
+        &self,
+        group: u16,
+        after: (Millis, Sequence),
+        limit: usize,
+    ) -> Result<Vec<(Millis, Sequence, DelayedMessage)>, LedgerError> {
+        Ok(self.ledger().delayed_of(group, after, limit))
     }
 }

@@ -16,7 +16,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use millpond_engine::{Checkpoint, LaneName, Load, Loaded, Refused, Restored, StateSpec};
+use millpond_engine::{
+    Checkpoint, DelayedMessage, LaneName, Load, Loaded, Millis, Refused, Restored, Sequence, StateSpec,
+};
 use millpond_protocol::TypeName;
 use millpond_publisher::Incarnation;
 
@@ -101,6 +103,28 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     /// [`LedgerError`] when they cannot be read.
     fn refused(&self, lane: &LaneName) -> Result<BTreeMap<u64, RefusedByEgress>, LedgerError>;
+
+    /// Delayed messages that ids of one key group sent, in the order of their time, behind `after`, at most `limit` of
+    /// them: due time, sequence number, message. Fewer than `limit` are the last ones.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when they cannot be read.
+    fn delayed(
+        &self,
+        group: u16,
+        after: (Millis, Sequence),
+        limit: usize,
+    ) -> Result<Vec<(Millis, Sequence, DelayedMessage)>, LedgerError>;
+
+    /// Bytes of all checkpoints that were made durable since it was opened.
+    fn committed_bytes(&self) -> u64 {
+        0
+    }
+
+    /// What it takes of disk and memory.
+    fn measures(&self) -> LedgerMeasures {
+        LedgerMeasures::default()
+    }
 }
 
 /// A record of a lane that its egress refused for good.
@@ -112,6 +136,23 @@ pub struct RefusedByEgress {
     pub record: Bytes,
     /// Why, in the words of whoever refused it.
     pub error: String,
+}
+
+/// What a ledger takes of disk and memory. A ledger that has neither takes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LedgerMeasures {
+    /// Bytes of its files.
+    pub disk_bytes: u64,
+    /// Bytes that are free on their disk, for this user.
+    pub disk_free_bytes: Option<u64>,
+    /// Memory of its storage engine: what is cached, and what is not flushed yet.
+    pub memory_bytes: u64,
+    /// About so many records.
+    pub keys: u64,
+    /// Bytes that are to be rewritten, so that reads stay quick.
+    pub compaction_pending_bytes: u64,
+    /// It takes no writes until some of that is done.
+    pub writes_stopped: bool,
 }
 
 /// What a ledger could not do.
@@ -156,6 +197,24 @@ pub enum LedgerError {
     /// The system gives no random bytes.
     #[error("ledger needs random bytes for its id")]
     Random(#[source] std::io::Error),
+    /// A file of the ledger is not as it was left.
+    #[error("ledger file `{}` is damaged: {what}", file.display())]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The ledger ends before what was confirmed.
+    #[error("ledger `{}` ends at checkpoint {found}, though {confirmed} was confirmed", path.display())]
+    Lost {
+        /// The directory.
+        path: PathBuf,
+        /// The last checkpoint that is there.
+        found: u64,
+        /// The last one that somebody was told of.
+        confirmed: u64,
+    },
     /// A stored record cannot be read.
     #[error("a ledger record cannot be read: {0}")]
     Corrupt(String),
@@ -173,9 +232,15 @@ impl LedgerError {
             LedgerError::NewerFormat { .. } => "MP5003",
             LedgerError::Storage { source, .. } if source.kind() == rocksdb::ErrorKind::Corruption => "MP5005",
             LedgerError::Storage { .. } => "MP5004",
-            LedgerError::Corrupt(_) => "MP5005",
+            LedgerError::Corrupt(_) | LedgerError::Damaged { .. } => "MP5005",
+            LedgerError::Lost { .. } => "MP5007",
             LedgerError::Refused(_) => "MP5006",
         }
+    }
+
+    /// True when something that was confirmed is gone or cannot be read.
+    pub fn is_loss(&self) -> bool {
+        ["MP5005", "MP5007"].contains(&self.code())
     }
 
     /// What to do about it, where that can be said in a line.
@@ -189,6 +254,9 @@ impl LedgerError {
             }
             LedgerError::Directory { .. } => {
                 Some("name a folder that this user may write, empty or made by Millpond, with `--data-dir`")
+            }
+            _ if self.is_loss() => {
+                Some("bring the whole directory back from a backup; `--accept-data-loss` goes on without what is lost")
             }
             LedgerError::Storage { .. } => {
                 Some("see whether the disk is full or failing; nothing that was not durable was confirmed")

@@ -4,12 +4,12 @@
 //! answers to the edges. It owns the engine and the list of those who wait for an answer. It reads the clock, the engine
 //! does not.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
-use millpond_engine::{Answer, Call, Engine, Input, Output, Receipt};
+use millpond_engine::{Answer, Call, Engine, Input, Millis, Output, Receipt};
 use tokio::sync::oneshot;
 
 use super::clock::Clock;
@@ -21,6 +21,9 @@ use crate::handle::{NodeSide, Request};
 use crate::ingress::kafka::Feed;
 use crate::invoker::Invoker;
 use crate::ledger::LedgerError;
+
+/// Time between two reminders of what still fails.
+const REMIND_MS: Millis = 60_000;
 
 /// What other threads tell the engine thread.
 pub(super) enum Message {
@@ -34,6 +37,8 @@ pub(super) enum Message {
     LedgerFailed(LedgerError),
     /// An egress may not go on.
     EgressHalted(EgressHalted),
+    /// The disk is too full for what functions answer, or has room again.
+    HoldCalls(bool),
     /// Make everything durable and end.
     Stop,
 }
@@ -62,6 +67,10 @@ pub(super) struct Driver {
     next_receipt: u64,
     waiting: HashMap<Receipt, oneshot::Sender<Answer>>,
     notices: Notices,
+    /// When the log says again what still fails.
+    remind_at: Millis,
+    /// Calls that wait for room on the disk, while that is so. The engine has them in flight.
+    held: Option<VecDeque<Box<Call>>>,
     stopped: bool,
 }
 
@@ -89,6 +98,8 @@ impl Driver {
             next_receipt: 0,
             waiting: HashMap::new(),
             notices: Notices::default(),
+            remind_at: 0,
+            held: None,
             stopped: false,
         }
     }
@@ -106,6 +117,7 @@ impl Driver {
                     self.tell(*input);
                 }
                 Some(Message::Feed(feed)) => self.feed(feed),
+                Some(Message::HoldCalls(hold)) => self.hold_calls(hold),
                 Some(Message::Stop) => self.tell(Input::Stop),
                 Some(Message::LedgerFailed(error)) => return Ending::LedgerFailed(error),
                 Some(Message::EgressHalted(error)) => return Ending::EgressHalted(error),
@@ -118,6 +130,10 @@ impl Driver {
     /// The next message, or `None` when the engine wanted to be woken before there is one.
     fn next(&mut self) -> Option<Message> {
         let now = self.clock.now();
+        if now >= self.remind_at {
+            self.notices.remind(&self.engine.metrics());
+            self.remind_at = now.saturating_add(REMIND_MS);
+        }
         let wait = match self.engine.wake_at() {
             // The clock is read again now and then, because it may be set forward while we sleep.
             Some(due) => Duration::from_millis(due.saturating_sub(now)).min(Duration::from_secs(1)),
@@ -142,6 +158,7 @@ impl Driver {
             }
             // Whoever asked may have gone away.
             Request::Inspect { address, reply } => drop(reply.send(self.engine.view(&address))),
+            Request::Functions { from, most, reply } => drop(reply.send(self.engine.functions(from, most))),
             Request::Metrics { reply } => drop(reply.send(self.engine.metrics())),
             Request::Operate { address, operation, reply } => {
                 let receipt = self.receipt(reply);
@@ -178,7 +195,10 @@ impl Driver {
         while let Some(output) = self.engine.poll() {
             match output {
                 Output::Load(load) => self.storage.load(load),
-                Output::Call(call) => self.call(call),
+                Output::Call(call) => match &mut self.held {
+                    Some(held) => held.push_back(call),
+                    None => self.call(call),
+                },
                 Output::Checkpoint(checkpoint) => {
                     self.kafka.sealed(&checkpoint);
                     self.storage.commit(checkpoint);
@@ -198,6 +218,17 @@ impl Driver {
                 Output::Resume => self.node.set_paused(false),
                 Output::Notice(notice) => self.notices.say(&notice),
                 Output::Stopped => self.stopped = true,
+            }
+        }
+    }
+
+    fn hold_calls(&mut self, hold: bool) {
+        match hold {
+            true => _ = self.held.get_or_insert_default(),
+            false => {
+                for call in self.held.take().into_iter().flatten() {
+                    self.call(call);
+                }
             }
         }
     }

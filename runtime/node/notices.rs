@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::fmt::{self, Display, Write};
 use std::time::{Duration, Instant};
 
-use millpond_engine::{DeadLetter, FailureKind, Notice};
+use millpond_engine::{DeadLetter, FailureKind, FunctionMetrics, Metrics, Notice};
 use millpond_protocol::TypeName;
 use tracing::{debug, error, info, warn};
 
@@ -15,13 +15,19 @@ use crate::egress::decided_by as decided_by_word;
 /// Pause between two lines about the same thing.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// Pairs of function and code that are remembered; function types come from messages, so there may be any number.
-const REMEMBERED_MAX: usize = 1024;
+/// Pairs of function and code that have lines within 10 s; function types come from messages, so there may be any number.
+/// The lines of others are counted.
+const REMEMBERED_MAX: usize = 64;
+
+/// Function types that one reminder names.
+const REMINDED_MAX: usize = 5;
 
 /// What was said lately.
 #[derive(Debug, Default)]
 pub(super) struct Notices {
     said: HashMap<(TypeName, &'static str, String), (Instant, u64)>,
+    /// Lines about more function types than are remembered, since that was said last.
+    left_out: u64,
 }
 
 impl Notices {
@@ -58,9 +64,53 @@ impl Notices {
                     info!(function = %OneLine(&address.function), suppressed, "address answers again");
                 }
             }
+            Notice::InTrouble { function, kind, code, error } => {
+                let Some(suppressed) = self.due(function, "trouble", code) else { return };
+                let (function, error, hint) = (OneLine(function), OneLine(error), format!("millpond explain {code}"));
+                match kind {
+                    FailureKind::Unreachable => warn!(
+                        %function, %code, %error, suppressed, hint,
+                        "function type in trouble, nobody is reached; one call at a time"
+                    ),
+                    _ => error!(
+                        %function, %code, %error, suppressed, hint,
+                        "function type in trouble, it rejects everything; one call at a time"
+                    ),
+                }
+            }
+            Notice::OutOfTrouble { function } => {
+                if let Some(suppressed) = self.due(function, "out of trouble", "") {
+                    info!(function = %OneLine(function), suppressed, "function type answers again");
+                }
+            }
             Notice::KeysForgotten { count } => {
                 warn!(count, "idempotency keys forgotten before their time, the store is full");
             }
+        }
+    }
+
+    /// What failed before and still does: a line a minute for each of the worst, because a function type whose addresses are
+    /// all parked makes no other.
+    pub(super) fn remind(&mut self, metrics: &Metrics) {
+        let count = std::mem::take(&mut self.left_out);
+        if count > 0 {
+            warn!(count, "lines about more function types were left out");
+        }
+        let waits = |metrics: &FunctionMetrics| metrics.in_trouble || metrics.parked > 0;
+        let mut failing: Vec<_> = metrics.functions.iter().filter(|(_, metrics)| waits(metrics)).collect();
+        failing.sort_by_key(|(_, metrics)| std::cmp::Reverse((metrics.in_trouble, metrics.parked, metrics.backlog)));
+        let more = failing.len().saturating_sub(REMINDED_MAX);
+        for (function, metrics) in failing.into_iter().take(REMINDED_MAX) {
+            let FunctionMetrics { parked, backlog: pending, in_trouble, .. } = *metrics;
+            let function = OneLine(function);
+            warn!(%function, in_trouble, parked, pending, "messages wait behind failures");
+        }
+        if more > 0 || waits(&metrics.other_functions) {
+            let parked = metrics.parked;
+            warn!(
+                more,
+                parked, "messages of more function types wait behind failures, `millpond functions` lists them"
+            );
         }
     }
 
@@ -84,11 +134,14 @@ impl Notices {
     fn due(&mut self, function: &TypeName, what: &'static str, code: &str) -> Option<u64> {
         let now = Instant::now();
         if self.said.len() >= REMEMBERED_MAX {
-            self.said.retain(|_, (at, _)| now.duration_since(*at) < EVERY);
+            let left_out = &mut self.left_out;
+            self.said.retain(|_, (at, suppressed)| {
+                let recent = now.duration_since(*at) < EVERY;
+                *left_out += if recent { 0 } else { *suppressed };
+                recent
+            });
         }
-        if self.said.len() >= REMEMBERED_MAX {
-            return None;
-        }
+        let remembered = self.said.len();
         match self.said.get_mut(&(function.clone(), what, code.to_owned())) {
             Some((at, suppressed)) if now.duration_since(*at) < EVERY => {
                 *suppressed += 1;
@@ -97,6 +150,10 @@ impl Notices {
             Some((at, suppressed)) => {
                 *at = now;
                 Some(std::mem::take(suppressed))
+            }
+            None if remembered >= REMEMBERED_MAX => {
+                self.left_out += 1;
+                None
             }
             None => {
                 self.said.insert((function.clone(), what, code.to_owned()), (now, 0));
@@ -123,5 +180,28 @@ impl<T: Display> Display for OneLine<T> {
         }
 
         write!(Escaping(f), "{}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use millpond_protocol::TypeName;
+
+    use super::{Notices, REMEMBERED_MAX};
+
+    /// The same thing is said once in a while; of too many things the number is known.
+    #[test]
+    fn lines_are_few() {
+        let mut notices = Notices::default();
+        let function = |number: usize| TypeName::new("a", &number.to_string());
+        for number in 0..REMEMBERED_MAX {
+            assert_eq!(notices.due(&function(number), "retry", "MP4001"), Some(0));
+        }
+        for number in 0..1_000 {
+            assert_eq!(notices.due(&function(number), "retry", "MP4001"), None);
+        }
+        assert_eq!(notices.left_out, 1_000 - REMEMBERED_MAX as u64);
+        assert_eq!(notices.said.len(), REMEMBERED_MAX);
+        assert!(notices.said.values().all(|(_, suppressed)| *suppressed == 1));
     }
 }

@@ -14,7 +14,7 @@ use crate::egress::kafka::KafkaEgress;
 use crate::egress::kafka::record::KafkaDeadLetter;
 use crate::egress::{self, DeadLetterRecord, EgressTable};
 use crate::ingress::kafka::KafkaIngress;
-use crate::invoker::{EgressResolver, EndpointTarget};
+use crate::invoker::{ClientFiles, Dialect, EgressResolver, EndpointTarget, TlsTarget};
 
 /// What the module says, stage by stage. Endpoints stand in the order of the module in both lists.
 pub(super) struct Stages {
@@ -115,7 +115,8 @@ fn dead_letters(
 fn endpoint(endpoint: &model::Endpoint, dead_letters: Option<DeadLetterRoute>) -> EndpointConfig {
     let (call, calls_max) = match &endpoint.transport {
         Transport::Async(transport) => (transport.call, transport.pool_size.get() as usize),
-        Transport::OkHttp(transport) => (transport.call, 1024),
+        // okhttp has no limit of its own; the one for all function types together holds.
+        Transport::OkHttp(transport) => (transport.call, Limits::default().calls_in_flight),
     };
     EndpointConfig {
         functions: match &endpoint.functions {
@@ -134,24 +135,56 @@ fn endpoint(endpoint: &model::Endpoint, dead_letters: Option<DeadLetterRoute>) -
     }
 }
 
+/// okhttp's pool: so many idle connections, kept for so long. Upstream has one pool for all, here each function type has one.
+const OKHTTP_IDLE_MAX: usize = 1024;
+const OKHTTP_IDLE: Duration = Duration::from_secs(60);
+
+/// okhttp has no limit on what an answer may hold; memory has. What one answer may set and send is far below it.
+const OKHTTP_PAYLOAD_BYTES_MAX: usize = 256 << 20;
+
 fn target(endpoint: &model::Endpoint) -> EndpointTarget {
     let url = endpoint.url.as_str().to_owned();
+    let headers = endpoint.headers.clone();
     match &endpoint.transport {
         Transport::Async(transport) => EndpointTarget {
             url,
             connect: transport.connect,
             pool_ttl: transport.pool_ttl,
+            pool_idle: None,
+            pool_idle_max: usize::MAX,
             pool_size: transport.pool_size.get() as usize,
             payload_max_bytes: transport.payload_max_bytes as usize,
+            dialect: Dialect::Async,
+            http2: transport.http2,
+            tls: tls(&transport.tls),
+            headers,
         },
-        // `Module::not_yet` refuses to run it; its numbers are upstream's all the same.
         Transport::OkHttp(transport) => EndpointTarget {
             url,
             connect: transport.connect,
-            pool_ttl: Duration::from_secs(60),
-            pool_size: 1024,
-            payload_max_bytes: usize::MAX,
+            pool_ttl: Duration::ZERO,
+            pool_idle: Some(OKHTTP_IDLE),
+            pool_idle_max: OKHTTP_IDLE_MAX,
+            pool_size: usize::MAX,
+            payload_max_bytes: OKHTTP_PAYLOAD_BYTES_MAX,
+            dialect: Dialect::OkHttp { read: transport.read, write: transport.write },
+            // Over TLS okhttp offers it, on a plain connection it does not speak it.
+            http2: transport.http2.unwrap_or(endpoint.url.is_https()),
+            tls: TlsTarget { verify_hostname: transport.verify_hostname, ..TlsTarget::default() },
+            headers,
         },
+    }
+}
+
+fn tls(tls: &model::Tls) -> TlsTarget {
+    TlsTarget {
+        trust_cacerts: tls.trust_cacerts.clone(),
+        client: tls.client.as_ref().map(|client| ClientFiles {
+            cert: client.cert.clone(),
+            key: client.key.clone(),
+            key_password: client.key_password.clone(),
+        }),
+        verify_hostname: tls.verify_hostname,
     }
 }
 

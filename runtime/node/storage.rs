@@ -6,11 +6,13 @@
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use millpond_engine::{Checkpoint, Input, LaneName, Load};
 
 use super::driver::Message;
 use crate::ledger::{Ledger, LedgerError};
+use crate::measures::Measures;
 
 /// The engine thread's way to the ledger.
 pub(super) struct Storage {
@@ -37,16 +39,25 @@ pub(super) fn start(
     ledger: &Arc<dyn Ledger>,
     lanes: &[LaneName],
     engine: &Sender<Message>,
+    measures: &Arc<Measures>,
 ) -> (Storage, [JoinHandle<()>; 2]) {
     let (checkpoints, commit_queue) = mpsc::channel();
     let (loads, load_queue) = mpsc::channel();
-    let lanes = lanes.to_vec();
+    let (lanes, measured) = (lanes.to_vec(), Arc::clone(measures));
     let commit = spawn("millpond-commit", ledger, engine, commit_queue, move |ledger, checkpoint: Arc<Checkpoint>| {
+        let (began, before) = (Instant::now(), ledger.committed_bytes());
         ledger.commit(&checkpoint, &lanes)?;
+        measured.commits_us.add_duration(began.elapsed());
+        measured.checkpoint_bytes.add(ledger.committed_bytes() - before);
         Ok(Input::Durable(checkpoint.meta.checkpoint))
     });
-    let load =
-        spawn("millpond-load", ledger, engine, load_queue, |ledger, load: Load| Ok(Input::Loaded(ledger.load(&load)?)));
+    let measured = Arc::clone(measures);
+    let load = spawn("millpond-load", ledger, engine, load_queue, move |ledger, load: Load| {
+        let began = Instant::now();
+        let loaded = ledger.load(&load)?;
+        measured.loads_us.add_duration(began.elapsed());
+        Ok(Input::Loaded(loaded))
+    });
     (Storage { checkpoints, loads }, [commit, load])
 }
 

@@ -293,6 +293,18 @@ impl MemoryLedger {
         self.lanes.get(lane).copied().unwrap_or(NEW_LANE)
     }
 
+    /// Delayed messages that ids of one key group sent, in the order of their time, behind a place.
+    pub fn delayed_of(
+        &self,
+        group: u16,
+        after: (Millis, Sequence),
+        limit: usize,
+    ) -> Vec<(Millis, Sequence, DelayedMessage)> {
+        let behind = self.delayed.range((Bound::Excluded(after), Bound::Unbounded));
+        let of_group = behind.filter(|(_, message)| crate::key_group(&message.sender.id) == group);
+        of_group.take(limit).map(|((due, sequence), message)| (*due, *sequence, message.clone())).collect()
+    }
+
     /// All state specs that were learned, by function type and name.
     pub fn specs(&self) -> Vec<(TypeName, StateSpec)> {
         self.specs.iter().map(|((function, _), spec)| (function.clone(), spec.clone())).collect()

@@ -106,7 +106,7 @@ fn value_of_another_type_is_kept_and_not_handed_out() {
     assert!(bench.calls.is_empty());
     assert_eq!(bench.parked(), ["MP3003"]);
     let view = bench.engine.view(&target).expect("it is in memory");
-    assert_eq!(view.states[0].1.value, "old");
+    assert_eq!(view.states[0].value.value, "old");
     bench.settle();
     let mut bench = bench.crash();
     assert_eq!(arguments(&bench.incomplete(vec![spec("seen")])), ["b"], "the function reverted");

@@ -1,9 +1,8 @@
 //! The engine's promises, one test each, against a scripted driver. The simulator holds them together; here each stands
 //! alone, so that a broken one has a name. `README.md` beside this file lists them by the rows of the compatibility checklist.
 
-mod bench;
-
 mod batches;
+mod bench;
 mod checkpoints;
 mod dead_letters;
 mod delayed;
@@ -16,7 +15,9 @@ mod learning;
 mod limits;
 mod liveness;
 mod messages;
+mod metrics;
 mod positions;
+mod recovery;
 mod restart;
 mod spilling;
 mod starvation;

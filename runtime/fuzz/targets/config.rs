@@ -23,12 +23,16 @@ pub fn module_yaml(bytes: &[u8]) {
     let plain = LoadOptions {
         environment: None,
         now_ms: NOW_MS,
-        file_exists: &|path| if path.starts_with("/there") { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) },
+        read_file: &|path, _| match path.starts_with("/there") {
+            true => Ok(bytes.to_vec()),
+            false => Err(io::ErrorKind::NotFound.into()),
+        },
+        variable: &|name| (name.len() == 1).then(|| text.to_string()),
         for_run: true,
     };
     let interpolating =
         LoadOptions { environment: Some(&|name| (name.len() == 1).then(|| "a: [b]".to_owned())), ..plain };
-    let sources: [Arc<Source>; 2] = [Source::new("a.yaml", text), Source::new("b.yaml", "")];
+    let sources: [Arc<Source>; 2] = [Source::new("a.yaml", text.clone()), Source::new("b.yaml", "")];
     for options in [&plain, &interpolating] {
         let findings = match load_sources(&sources, options) {
             Ok((module, findings)) => {

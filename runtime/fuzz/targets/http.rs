@@ -7,6 +7,7 @@ use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, ORIGIN, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use millpond::admin::metrics::Scrape;
 use millpond::admin::{self, Access, Resource};
 use millpond::edge;
 use millpond::egress::EgressLimits;
@@ -15,7 +16,7 @@ use millpond::egress::query::Query;
 use millpond::ingress::idempotency;
 use millpond::invoker::coding::{Coding, Unpack};
 use millpond::invoker::retry_after::{self, RETRY_AFTER_MS_MAX};
-use millpond::invoker::template::Template;
+use millpond::invoker::template::{Server, Template};
 use millpond::invoker::verdict::one_line;
 use millpond::router;
 use millpond_engine::{FunctionMetrics, LaneName, Metrics};
@@ -164,11 +165,16 @@ pub fn url_template(bytes: &[u8]) {
         assert!(!shown.contains('?') && !host.contains('@'), "{shown}");
     }
     let Ok(found) = template.destination(&name) else { return };
-    let hosted = text.split("://").nth(1).unwrap_or_default().split(['/', '?']).next().unwrap_or_default();
+    let hosted = match &ordinary.server {
+        Server::Tcp { .. } => text.split("://").nth(1).unwrap_or_default().split(['/', '?']).next().unwrap_or_default(),
+        // The name may stand in the path of the socket.
+        Server::Unix(_) => text.split(".sock").next().unwrap_or_default(),
+    };
     if !hosted.contains("{function.name}") {
-        assert_eq!((&found.server, &found.host), (&ordinary.server, &ordinary.host), "{name:?}");
+        assert_eq!(found.server, ordinary.server, "{name:?}");
+        assert_eq!(found.url.authority(), ordinary.url.authority(), "{name:?}");
     }
-    assert_eq!(found.server.port_u16(), ordinary.server.port_u16());
+    assert_eq!(place(&found.server), place(&ordinary.server));
     let shape = |uri: &Uri| {
         let query = uri.query().map(|query| query.matches(['&', '=', ';', '+']).count());
         (uri.path().matches('/').count(), query)
@@ -179,6 +185,14 @@ pub fn url_template(bytes: &[u8]) {
             || ordinary.target.path().split('/').any(|segment| matches!(segment, "." | "..")),
         "{name:?} in {text:?}"
     );
+}
+
+/// What no name may change of a server: its port, how deep in the folders its socket is.
+fn place(server: &Server) -> (Option<u16>, usize) {
+    match server {
+        Server::Tcp { address, tls } => (address.port_u16(), usize::from(tls.is_some())),
+        Server::Unix(path) => (None, path.components().count()),
+    }
 }
 
 /// The admin API: what a request names, who may ask, and how values are shown.
@@ -195,7 +209,7 @@ pub fn admin_request(bytes: &[u8]) {
                     let again: Uri = format!("/v1/addresses/{namespace}/{name}?id={id}").parse().expect("a target");
                     assert!(matches!(admin::resource(&Method::GET, &again), Ok(Resource::Address(_))), "{again}");
                 }
-                Ok(Resource::Ready | Resource::Metrics) => {}
+                Ok(Resource::Health | Resource::Ready | Resource::Metrics | Resource::Functions) => {}
                 Err(problem) => assert!(problem.error.len() < 200 + target.len() * 3, "{problem:?}"),
             }
         }
@@ -260,7 +274,9 @@ pub fn metrics_text(bytes: &[u8]) {
     }
     let lane = LaneName { egress: TypeName::new("out", "topics"), part: choices.text(40) };
     metrics.lane_records = vec![choices.number()];
-    let text = admin::metrics::text(&metrics, true, std::slice::from_ref(&lane), &[]);
+    let scrape =
+        Scrape { metrics: metrics.clone(), ready: true, lanes: std::slice::from_ref(&lane), ..Scrape::default() };
+    let text = admin::metrics::text(scrape);
     let mut found: Vec<(String, Vec<String>, u64)> =
         text.split('\n').filter(|line| !line.is_empty() && !line.starts_with('#')).map(sample).collect();
     found.retain(|(name, ..)| matches!(name.as_str(), "statefun_function_in_total" | "millpond_egress_records"));

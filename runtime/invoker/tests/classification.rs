@@ -221,7 +221,7 @@ async fn closed_too_early() {
 async fn reset() {
     let server = Server::start(|mut peer| async move {
         peer.request().await;
-        let socket = socket2::SockRef::from(&peer.stream);
+        let socket = socket2::SockRef::from(peer.stream.tcp());
         socket.set_linger(Some(Duration::ZERO)).expect("a socket option");
     })
     .await;
@@ -393,7 +393,7 @@ async fn a_name_that_changes_the_url() {
 /// Endpoints that can never be called are found at start.
 #[tokio::test]
 async fn endpoints_that_cannot_be_called() {
-    for url in ["https://h/fn", "http+unix:///a.sock/fn", "http://h/{other}", "nonsense"] {
+    for url in ["https://h!/fn", "http+unix:///a/fn", "http://h/{other}", "nonsense"] {
         let endpoints = vec![target("http://h/fn"), target(url)];
         let invalid =
             crate::invoker::Invoker::new(endpoints, Default::default(), std::sync::Arc::new(super::OneEgress));

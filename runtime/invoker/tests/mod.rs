@@ -1,20 +1,27 @@
 //! The invoker against real servers on loopback.
 
 mod answer;
+mod authority;
 mod classification;
 mod connections;
+mod headers;
+mod hostile;
+mod http2;
+mod okhttp;
 mod server;
+mod tls;
 mod transport;
+mod unix;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use millpond_engine::{Call, CallFailure, CallId, CallState, EgressRecord, LaneId, Limits, Rejection, Reply};
+use millpond_engine::{Call, CallFailure, CallId, CallState, Effects, EgressRecord, LaneId, Limits, Rejection, Reply};
 use millpond_protocol::response::EgressMessage;
 use millpond_protocol::{Address, TypeName, request};
 
-use super::{EgressResolver, EndpointTarget, Invoker};
+use super::{Dialect, EgressResolver, EndpointTarget, Invoker, TlsTarget};
 
 /// Tests that are not about time must never meet a limit on it.
 const LONG_MS: u64 = 60_000;
@@ -37,7 +44,13 @@ fn target(url: &str) -> EndpointTarget {
         connect: Duration::from_secs(20),
         pool_ttl: Duration::from_secs(15),
         pool_size: 1024,
+        pool_idle: None,
+        pool_idle_max: 1024,
         payload_max_bytes: 32 << 20,
+        dialect: Dialect::Async,
+        http2: false,
+        tls: TlsTarget::default(),
+        headers: Vec::new(),
     }
 }
 
@@ -59,6 +72,11 @@ fn call() -> Call {
         timeout_ms: LONG_MS,
         attempt: 0,
     }
+}
+
+/// An answer without effects.
+fn nothing() -> Reply {
+    Reply::Completed(Effects::default())
 }
 
 /// One call through an invoker of its own.

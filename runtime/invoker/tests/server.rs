@@ -4,13 +4,16 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 /// A listening server; gone when dropped.
 pub(super) struct Server {
-    /// `http://127.0.0.1:port`.
+    /// `http://127.0.0.1:port`, `https://localhost:port`, or `http+unix://` and the path of the socket.
     pub(super) url: String,
     accepted: Arc<AtomicUsize>,
     task: JoinHandle<()>,
@@ -26,8 +29,31 @@ pub(super) struct Received {
 
 /// One accepted connection.
 pub(super) struct Peer {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Box<dyn Io>,
     buffer: Vec<u8>,
+}
+
+/// A stream of whatever kind.
+pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {
+    fn tcp(&self) -> &TcpStream;
+}
+
+impl Io for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Io for TlsStream<TcpStream> {
+    fn tcp(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
+
+impl Io for UnixStream {
+    fn tcp(&self) -> &TcpStream {
+        panic!("this is no TCP stream")
+    }
 }
 
 impl Server {
@@ -36,17 +62,61 @@ impl Server {
     where
         F: Future<Output = ()> + Send + 'static,
     {
+        Server::accepting("http://127.0.0.1", move |stream| serve(Peer::new(stream))).await
+    }
+
+    /// The same over TLS; a connection whose handshake fails is not served.
+    pub(super) async fn start_tls<F>(
+        config: Arc<ServerConfig>,
+        serve: impl Fn(Peer) -> F + Send + Sync + 'static,
+    ) -> Server
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (acceptor, serve) = (TlsAcceptor::from(config), Arc::new(serve));
+        let accept = move |stream| {
+            let (acceptor, serve) = (acceptor.clone(), Arc::clone(&serve));
+            async move {
+                if let Ok(stream) = acceptor.accept(stream).await {
+                    serve(Peer::new(stream)).await;
+                }
+            }
+        };
+        Server::accepting("https://localhost", accept).await
+    }
+
+    async fn accepting<F>(address: &str, serve: impl Fn(TcpStream) -> F + Send + 'static) -> Server
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let url = format!("{address}:{}", listener.local_addr().expect("an address").port());
         let accepted = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&accepted);
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(serve(Peer { stream, buffer: Vec::new() }));
+                tokio::spawn(serve(stream));
             }
         });
         Server { url, accepted, task }
+    }
+
+    /// The same on a Unix domain socket.
+    pub(super) fn start_unix<F>(path: &std::path::Path, serve: impl Fn(Peer) -> F + Send + 'static) -> Server
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let listener = UnixListener::bind(path).expect("a socket");
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&accepted);
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(serve(Peer::new(stream)));
+            }
+        });
+        Server { url: format!("http+unix://{}", path.display()), accepted, task }
     }
 
     /// Answers every request of every connection with these bytes.
@@ -89,6 +159,10 @@ impl Drop for Server {
 }
 
 impl Peer {
+    fn new(stream: impl Io + 'static) -> Peer {
+        Peer { stream: Box::new(stream), buffer: Vec::new() }
+    }
+
     /// Reads one request with a content length; `None` when the connection has ended.
     pub(super) async fn request(&mut self) -> Option<Received> {
         let end = loop {
@@ -117,6 +191,19 @@ impl Peer {
     /// Waits until the other side has closed.
     pub(super) async fn closed(&mut self) {
         while self.more().await.is_some() {}
+    }
+
+    /// Reads until these bytes have come, and forgets everything up to them.
+    pub(super) async fn until(&mut self, bytes: &[u8]) {
+        loop {
+            if let Some(at) = self.buffer.windows(bytes.len()).position(|w| w == bytes) {
+                self.buffer.drain(..at + bytes.len());
+                return;
+            }
+            if self.more().await.is_none() {
+                return;
+            }
+        }
     }
 
     async fn more(&mut self) -> Option<()> {

@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! README.txt   tells people what this is
-//! FORMAT       `millpond ledger format 1`; there once the directory is complete
+//! FORMAT       `millpond ledger format 2`; there once the directory is complete
+//! APPLICATION  which application this is, and what it consisted of at its last start
 //! lock         held by the process that has it open; holds its pid
 //! rocksdb/     the data
+//! confirmed    the last checkpoint that anybody was told of (`confirmed.rs`)
 //! ```
 //!
 //! Order of effects: the lock is taken before anything is read or made, the format is checked before the data are touched,
@@ -17,10 +19,11 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::confirmed::CONFIRMED_FILE;
 use crate::ledger::LedgerError;
 
 /// The newest format that this version reads and the one it writes.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 const FORMAT_FILE: &str = "FORMAT";
 const FORMAT_WORDS: &str = "millpond ledger format ";
@@ -46,7 +49,7 @@ To empty it, stop the node and remove the whole directory.
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
-    complete: bool,
+    format: Option<u32>,
     /// Held, never read: the lock ends with it.
     _lock: File,
 }
@@ -67,16 +70,16 @@ impl Directory {
         if let Some(found) = format.filter(|found| *found > FORMAT) {
             return Err(LedgerError::NewerFormat { path: path.to_owned(), found, known: FORMAT });
         }
-        let directory = Directory { path: path.to_owned(), complete: format.is_some(), _lock: lock };
-        if directory.complete && !directory.data().is_dir() {
+        let directory = Directory { path: path.to_owned(), format, _lock: lock };
+        if format.is_some() && !directory.data().is_dir() {
             return Err(unusable(io::Error::other(format!("its folder `{DATA}` is missing"))));
         }
-        if !directory.complete {
+        if format.is_none() {
             let mode = fs::set_permissions(path, Permissions::from_mode(0o700));
             // A mounted volume may belong to somebody else; the data are in a folder of our own.
             mode.or_else(|error| if error.kind() == io::ErrorKind::PermissionDenied { Ok(()) } else { Err(error) })
                 .map_err(unusable)?;
-            write_file(path, README_FILE, README).map_err(unusable)?;
+            write_file(path, README_FILE, README.as_bytes()).map_err(unusable)?;
             make(&directory.data()).map_err(unusable)?;
         }
         Ok(directory)
@@ -92,22 +95,44 @@ impl Directory {
         self.path.join(DATA)
     }
 
-    /// True when it was made before.
-    pub fn is_complete(&self) -> bool {
-        self.complete
+    /// What a file of it holds; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`LedgerError::Directory`] when it cannot be read.
+    pub fn read(&self, name: &str) -> Result<Option<String>, LedgerError> {
+        match fs::read_to_string(self.path.join(name)) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.unusable(error)),
+        }
     }
 
-    /// Says that everything is in place. What was made before it is durable then.
+    /// Writes a file of it, durably, all of it or nothing.
+    ///
+    /// # Errors
+    /// [`LedgerError::Directory`] when it cannot be written.
+    pub fn write(&self, name: &str, text: &str) -> Result<(), LedgerError> {
+        write_file(&self.path, name, text.as_bytes()).map_err(|error| self.unusable(error))
+    }
+
+    fn unusable(&self, source: io::Error) -> LedgerError {
+        LedgerError::Directory { path: self.path.clone(), source }
+    }
+
+    /// The format that it has; `None` while it is being made.
+    pub fn format(&self) -> Option<u32> {
+        self.format
+    }
+
+    /// Says that everything is in place, in this format. What was made before it is durable then.
     ///
     /// # Errors
     /// [`LedgerError::Directory`] when that cannot be written.
-    pub fn complete(&mut self) -> Result<(), LedgerError> {
-        if !self.complete {
-            let words = format!("{FORMAT_WORDS}{FORMAT}\n");
-            let written = write_file(&self.path, FORMAT_FILE, &words);
-            written.map_err(|source| LedgerError::Directory { path: self.path.clone(), source })?;
-            self.complete = true;
-        }
+    pub fn set_format(&mut self, format: u32) -> Result<(), LedgerError> {
+        let words = format!("{FORMAT_WORDS}{format}\n");
+        let written = write_file(&self.path, FORMAT_FILE, words.as_bytes());
+        written.map_err(|source| LedgerError::Directory { path: self.path.clone(), source })?;
+        self.format = Some(format);
         Ok(())
     }
 }
@@ -120,11 +145,17 @@ fn make(path: &Path) -> io::Result<()> {
     if path.exists() {
         return Err(io::Error::other("it is not a folder"));
     }
-    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        Some(parent) => File::open(parent)?.sync_all(),
-        None => File::open(".")?.sync_all(),
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    // Each folder on the way is durable before there is anything in it.
+    make(parent)?;
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => made?,
     }
+    File::open(parent)?.sync_all()
 }
 
 /// Something that is not ours, in a directory that does not say it is a ledger.
@@ -134,8 +165,8 @@ fn foreign_entry(path: &Path) -> io::Result<Option<String>> {
     }
     for entry in fs::read_dir(path)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        let ours = [LOCK_FILE, README_FILE, DATA].contains(&name.as_str())
-            || name.strip_suffix(NEW).is_some_and(|name| [README_FILE, FORMAT_FILE].contains(&name))
+        let ours = [LOCK_FILE, README_FILE, DATA, CONFIRMED_FILE].contains(&name.as_str())
+            || name.strip_suffix(NEW).is_some_and(|name| [README_FILE, FORMAT_FILE, CONFIRMED_FILE].contains(&name))
             // What a freshly made file system holds.
             || name == "lost+found";
         if !ours {
@@ -190,12 +221,12 @@ fn format(path: &Path) -> io::Result<Option<u32>> {
 const NEW: &str = ".new";
 
 /// Writes a file that is there with all its bytes or not at all, after a loss of power too.
-fn write_file(directory: &Path, name: &str, content: &str) -> io::Result<()> {
+pub fn write_file(directory: &Path, name: &str, content: &[u8]) -> io::Result<()> {
     let new = directory.join(format!("{name}{NEW}"));
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
     let mut file = options.open(&new)?;
-    file.write_all(content.as_bytes())?;
+    file.write_all(content)?;
     file.sync_all()?;
     fs::rename(&new, directory.join(name))?;
     File::open(directory)?.sync_all()

@@ -1,13 +1,19 @@
 //! The local ledger: one RocksDB, one synced write batch a checkpoint.
 //!
 //! What comes in: checkpoints from one thread, loads from any. What goes out: what was loaded. The data directory belongs to
-//! it while it lives (`directory.rs`). A commit makes a batch (`batch.rs`), writes and syncs it, and only then counts it as
-//! the last one; loads see whole checkpoints (`read.rs`) and never wait for a commit. `options.rs` says how RocksDB is set
-//! up and what memory it takes.
+//! it while it lives (`directory.rs`). A commit makes a batch (`batch.rs`), writes and syncs it, marks it as confirmed
+//! (`confirmed.rs`), and only then counts it as the last one; loads see whole checkpoints (`read.rs`) and never wait for a
+//! commit. A start (`open.rs`) holds the log (`log.rs`) and the files against what was confirmed, and goes on only when
+//! nothing is missing; `loss.rs` is the one way past that. `options.rs` says how RocksDB is set up and what memory it takes.
 
 mod batch;
 mod books;
+mod confirmed;
 mod directory;
+mod log;
+mod loss;
+mod measure;
+mod open;
 mod options;
 mod read;
 
@@ -16,39 +22,46 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use millpond_engine::{
-    Checkpoint, LaneName, Load, Loaded, MovedLane, Refused, Restored, StateSpec, Write, moved_lanes,
+    Checkpoint, DelayedMessage, LaneName, Load, Loaded, Millis, MovedLane, Refused, Restored, Sequence, StateSpec,
+    Write, moved_lanes,
 };
 use millpond_protocol::TypeName;
 use millpond_publisher::Incarnation;
 use rocksdb::{DB, WriteBatch, WriteOptions};
 
 use self::batch::{Batcher, Committed, move_lanes};
+use self::confirmed::{Confirmed, Mark};
 use self::directory::Directory;
 use self::read::{View, families};
-use super::keys::{self, KeyBuffer};
-use super::records::{ChainRecord, corrupt};
-use super::{Ledger, LedgerError, RefusedByEgress};
+use super::keys::KeyBuffer;
+use super::{Ledger, LedgerError, LedgerMeasures, RefusedByEgress};
 
 pub use self::directory::FORMAT;
 pub use self::options::{MEMORY_BYTES, UNFLUSHED_BYTES};
+
+/// The file that says which application a directory belongs to.
+const APPLICATION_FILE: &str = "APPLICATION";
 
 /// A ledger in a directory of this machine.
 pub struct LocalLedger {
     /// Held over a whole commit. Loads do not need it.
     writer: Mutex<Writer>,
+    /// By commits since it was opened.
+    committed_bytes: AtomicU64,
     db: DB,
     /// Last, so that the lock outlives the open database.
     directory: Directory,
 }
 
 /// What commits need.
-#[derive(Default)]
 struct Writer {
     committed: Committed,
+    confirmed: Confirmed,
     batcher: Batcher,
     freed: KeyBuffer,
 }
@@ -57,18 +70,37 @@ impl LocalLedger {
     /// Opens the ledger in a data directory, and makes both when there is none.
     ///
     /// # Errors
-    /// [`LedgerError`] when another process has it open, its format is newer, or it cannot be read.
+    /// [`LedgerError`] when another process has it open, its format is newer, it cannot be read, or anything that was
+    /// confirmed is missing from it.
     pub fn open(data_dir: &Path) -> Result<LocalLedger, LedgerError> {
+        open::open(Directory::open(data_dir)?)
+    }
+
+    /// Opens a ledger of which a part is damaged or missing, with what is left of it. What was given up is in the log. A
+    /// ledger that is whole is opened as it is.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when it cannot be opened for another reason, or nothing can be made of what is left.
+    pub fn open_accepting_data_loss(data_dir: &Path) -> Result<LocalLedger, LedgerError> {
         let mut directory = Directory::open(data_dir)?;
-        let db = options::open(&directory.data(), !directory.is_complete()).map_err(storage("opening the ledger"))?;
-        let committed = committed(&View::of(&db))?;
-        if !directory.is_complete() && committed.checkpoint > 0 {
-            let source = std::io::Error::other("its file `FORMAT` is missing, though it holds data");
-            return Err(LedgerError::Directory { path: data_dir.to_owned(), source });
-        }
-        directory.complete()?;
-        let writer = Mutex::new(Writer { committed, ..Writer::default() });
-        Ok(LocalLedger { writer, db, directory })
+        loss::accept(&mut directory)?;
+        open::open(directory)
+    }
+
+    /// What is kept of the application; `None` before its first start.
+    ///
+    /// # Errors
+    /// [`LedgerError::Directory`] when it cannot be read.
+    pub fn application(&self) -> Result<Option<String>, LedgerError> {
+        self.directory.read(APPLICATION_FILE)
+    }
+
+    /// Keeps this of the application, durably.
+    ///
+    /// # Errors
+    /// [`LedgerError::Directory`] when it cannot be written.
+    pub fn keep_application(&self, text: &str) -> Result<(), LedgerError> {
+        self.directory.write(APPLICATION_FILE, text)
     }
 
     /// Where it is.
@@ -85,7 +117,9 @@ impl Ledger for LocalLedger {
     fn commit(&self, checkpoint: &Checkpoint, lanes: &[LaneName]) -> Result<(), LedgerError> {
         // A panic in a commit leaves `committed` as it was: it changes only when everything is done.
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        writer.commit(&self.db, checkpoint, lanes)
+        let bytes = writer.commit(&self.db, checkpoint, lanes)?;
+        self.committed_bytes.fetch_add(bytes, Ordering::Relaxed);
+        Ok(())
     }
 
     fn load(&self, load: &Load) -> Result<Loaded, LedgerError> {
@@ -129,10 +163,28 @@ impl Ledger for LocalLedger {
     fn refused(&self, lane: &LaneName) -> Result<BTreeMap<u64, RefusedByEgress>, LedgerError> {
         books::refused(&self.db, lane)
     }
+
+    fn delayed(
+        &self,
+        group: u16,
+        after: (Millis, Sequence),
+        limit: usize,
+    ) -> Result<Vec<(Millis, Sequence, DelayedMessage)>, LedgerError> {
+        View::of(&self.db).delayed_of(group, after, limit)
+    }
+
+    fn committed_bytes(&self) -> u64 {
+        self.committed_bytes.load(Ordering::Relaxed)
+    }
+
+    fn measures(&self) -> LedgerMeasures {
+        measure::measure(&self.db, &self.directory)
+    }
 }
 
 impl Writer {
-    fn commit(&mut self, db: &DB, checkpoint: &Checkpoint, lanes: &[LaneName]) -> Result<(), LedgerError> {
+    /// Gives the bytes that were written.
+    fn commit(&mut self, db: &DB, checkpoint: &Checkpoint, lanes: &[LaneName]) -> Result<u64, LedgerError> {
         let found = checkpoint.meta.checkpoint;
         let expected = self.committed.checkpoint + 1;
         let again = found > 0 && found == self.committed.checkpoint;
@@ -150,7 +202,7 @@ impl Writer {
             }
             let content = self.batcher.content(checkpoint, lanes, values, queues);
             let same = content.checksum == self.committed.content;
-            return if same { Ok(()) } else { Err(Refused::OutOfOrder { found, expected }.into()) };
+            return if same { Ok(0) } else { Err(Refused::OutOfOrder { found, expected }.into()) };
         }
         let moved = moved_lanes(checkpoint, lanes, &self.committed.lanes)?;
         let mut content = self.batcher.content(checkpoint, lanes, values, queues);
@@ -159,6 +211,7 @@ impl Writer {
         }
         let checksum = content.checksum;
         let batch = self.batcher.chain(content, found, &self.committed, queues);
+        let bytes = batch.size_in_bytes() as u64;
         let mut synced = WriteOptions::default();
         synced.set_sync(true);
         db.write_opt(batch, &synced).map_err(storage("writing a checkpoint"))?;
@@ -166,8 +219,9 @@ impl Writer {
         self.committed.chain = self.committed.next_chain(found, checksum);
         self.committed.content = checksum;
         self.committed.checkpoint = found;
+        self.confirmed.mark(Mark { checkpoint: found, chain: self.committed.chain });
         move_lanes(&mut self.committed.lanes, &moved);
-        Ok(())
+        Ok(bytes)
     }
 
     /// Deletes the stored records of a lane that lie wholly below its new first number.
@@ -187,25 +241,6 @@ impl Writer {
         }
         Ok(())
     }
-}
-
-fn committed(view: &View<'_>) -> Result<Committed, LedgerError> {
-    let restored = view.restore()?;
-    let Some(chain) = view.chain()? else {
-        return match restored.meta.checkpoint {
-            0 => Ok(Committed::default()),
-            _ => Err(corrupt(keys::CHAIN, "it is missing")),
-        };
-    };
-    if chain.checkpoint != restored.meta.checkpoint {
-        return Err(corrupt(keys::CHAIN, "it is of another checkpoint than the variables of the engine"));
-    }
-    let ChainRecord { checkpoint, content, chain, .. } = chain;
-    let checksum = |bytes: Vec<u8>| {
-        let bytes = bytes.try_into().map_err(|_| corrupt(keys::CHAIN, "a checksum is not 16 bytes"));
-        bytes.map(u128::from_be_bytes)
-    };
-    Ok(Committed { checkpoint, content: checksum(content)?, chain: checksum(chain)?, lanes: restored.lanes })
 }
 
 /// Puts what was being attempted to an error of the storage engine.

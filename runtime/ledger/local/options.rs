@@ -22,10 +22,10 @@ const MIB: usize = 1 << 20;
 
 /// Memory that RocksDB takes: cached blocks, filters and indexes, and, charged to the same cache, what is not flushed yet.
 /// Beside it stand only iterators in use and compaction buffers, a few MiB.
-pub const MEMORY_BYTES: usize = 96 * MIB;
+pub const MEMORY_BYTES: usize = 72 * MIB;
 
 /// The part of [`MEMORY_BYTES`] that may be waiting to be flushed.
-pub const UNFLUSHED_BYTES: usize = 48 * MIB;
+pub const UNFLUSHED_BYTES: usize = 36 * MIB;
 
 /// Size at which one family's buffer is flushed. Finding the place of a key in a buffer is half of what a write costs, and
 /// costs more the larger the buffer is; a smaller one than this makes compaction cost more than it saves.
@@ -36,11 +36,32 @@ const WAL_BYTES: u64 = 128 * MIB as u64;
 
 /// Opens the data, or makes them when `create` says so.
 pub fn open(path: &Path, create: bool) -> Result<DB, rocksdb::Error> {
+    // A log may end inside a record that was never confirmed. Damage before that refuses to open; the default would go on
+    // from before the damage as if the rest had never been.
+    open_with(path, create, DBRecoveryMode::TolerateCorruptedTailRecords)
+}
+
+/// Opens damaged data, with another idea of what to make of the log.
+pub fn open_as(path: &Path, mode: DBRecoveryMode) -> Result<DB, rocksdb::Error> {
+    open_with(path, true, mode)
+}
+
+/// Makes a database of all files that can be read, of whatever checkpoint each is. What cannot be read goes to the folder
+/// `lost`.
+pub fn repair(path: &Path) -> Result<(), rocksdb::Error> {
+    let mut options = family();
+    options.create_if_missing(true);
+    DB::repair(&options, path)
+}
+
+fn open_with(path: &Path, create: bool, mode: DBRecoveryMode) -> Result<DB, rocksdb::Error> {
     let cache = Cache::new_lru_cache(MEMORY_BYTES);
     let unflushed = WriteBufferManager::new_write_buffer_manager_with_cache(UNFLUSHED_BYTES, false, cache.clone());
     let families =
         [ColumnFamilyDescriptor::new(VALUES, values(&cache)), ColumnFamilyDescriptor::new(QUEUES, queues(&cache))];
-    DB::open_cf_descriptors(&database(create, &unflushed), path, families)
+    let mut database = database(create, &unflushed);
+    database.set_wal_recovery_mode(mode);
+    DB::open_cf_descriptors(&database, path, families)
 }
 
 fn database(create: bool, unflushed: &WriteBufferManager) -> Options {
@@ -48,9 +69,6 @@ fn database(create: bool, unflushed: &WriteBufferManager) -> Options {
     options.create_if_missing(create);
     options.create_missing_column_families(create);
     options.set_write_buffer_manager(unflushed);
-    // A log may end inside a record that was never confirmed. Damage before that refuses to open; the default would go on
-    // from before the damage as if the rest had never been.
-    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
     options.set_recycle_log_file_num(0);
     options.set_max_total_wal_size(WAL_BYTES);
     options.set_track_and_verify_wals_in_manifest(true);

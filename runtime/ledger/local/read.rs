@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use millpond_engine::{
-    Backlog, Expiration, FailureRecord, IdempotencyEntry, Invocation, KEY_GROUPS, LaneName, Lanes, Lives, Load, Loaded,
-    LoadedAddress, Meta, Millis, NEW_LANE, Partition, Restored, Sequence, StateSpec, StateValue,
+    Backlog, DelayedMessage, Expiration, FailureRecord, IdempotencyEntry, Invocation, KEY_GROUPS, LaneName, Lanes,
+    Lives, Load, Loaded, LoadedAddress, Meta, Millis, NEW_LANE, Partition, Restored, Sequence, StateSpec, StateValue,
 };
 use millpond_protocol::{Address, TypeName};
 use prost::Message;
@@ -261,6 +261,29 @@ impl<'a> View<'a> {
             }
         }
         Ok(Loaded::Delayed { after, messages, more: !groups.is_empty() })
+    }
+
+    /// Delayed messages of one key group, behind a place.
+    pub fn delayed_of(
+        &self,
+        group: u16,
+        after: (Millis, Sequence),
+        limit: usize,
+    ) -> Result<Vec<(Millis, Sequence, DelayedMessage)>, LedgerError> {
+        let prefix = KeyBuffer::default().delayed_in(group).to_vec();
+        let start = [&prefix[..], &after.0.to_be_bytes(), &after.1.to_be_bytes(), &[0]].concat();
+        let mut rows = self.range(self.queues, &start, &end_of(&prefix));
+        rows.seek(&start);
+        let mut messages = Vec::new();
+        while messages.len() < limit
+            && let Some((due_at, sequence)) = due(&rows)?
+            && let Some((key, value)) = rows.item()
+        {
+            let message = decode::<DelayedRecord>(key, value)?.try_into().map_err(|why| corrupt(key, why))?;
+            messages.push((due_at, sequence, message));
+            rows.next();
+        }
+        Ok(messages)
     }
 
     fn tokens(&self, id: &str, tokens: &[Arc<str>]) -> Result<Vec<NamedMessage>, LedgerError> {

@@ -85,7 +85,7 @@ fn checkpoint(number: u64) -> Checkpoint {
 }
 
 /// All checkpoints up to this one are there, whole.
-fn check(ledger: &LocalLedger, last: u64) {
+pub fn check(ledger: &LocalLedger, last: u64) {
     assert_eq!(see(ledger, &address("all")).texts(), [("count", last.to_string().as_bytes())]);
     for number in 1..=last {
         let seen = see(ledger, &address(&number.to_string()));

@@ -1,22 +1,23 @@
 //! The data directory: who may open it, and what is refused.
 
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
 use super::words::*;
-use crate::ledger::{Ledger, LedgerError, LocalLedger};
+use crate::ledger::{Ledger, LocalLedger};
 
-fn directory() -> (TempDir, PathBuf) {
+pub fn directory() -> (TempDir, PathBuf) {
     let parent = tempfile::tempdir().expect("a directory");
     let path = parent.path().join("data/ledger");
     (parent, path)
 }
 
 /// A ledger with so many checkpoints, closed.
-fn with_checkpoints(path: &Path, count: u64) -> Hand {
+pub fn with_checkpoints(path: &Path, count: u64) -> Hand {
     let mut hand = Hand::new();
     let ledger = LocalLedger::open(path).expect("a new ledger");
     for number in 1..=count {
@@ -27,7 +28,7 @@ fn with_checkpoints(path: &Path, count: u64) -> Hand {
     hand
 }
 
-fn refused(path: &Path) -> (&'static str, String) {
+pub fn refused(path: &Path) -> (&'static str, String) {
     match LocalLedger::open(path) {
         Ok(_) => panic!("`{}` was opened", path.display()),
         Err(error) => {
@@ -37,7 +38,7 @@ fn refused(path: &Path) -> (&'static str, String) {
     }
 }
 
-fn checkpoints(path: &Path) -> u64 {
+pub fn checkpoints(path: &Path) -> u64 {
     LocalLedger::open(path).expect("it is whole").restore().expect("it can be read").meta.checkpoint
 }
 
@@ -50,11 +51,11 @@ fn a_directory_is_private_and_explains_itself() {
         let mode = fs::metadata(&made).expect("it is there").permissions().mode();
         assert_eq!(mode & 0o777, 0o700, "{}", made.display());
     }
-    for file in ["lock", "FORMAT", "README.txt"] {
+    for file in ["lock", "FORMAT", "README.txt", "confirmed"] {
         let mode = fs::metadata(path.join(file)).expect("it is there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{file}");
     }
-    assert_eq!(fs::read_to_string(path.join("FORMAT")).expect("it is there"), "millpond ledger format 1\n");
+    assert_eq!(fs::read_to_string(path.join("FORMAT")).expect("it is there"), "millpond ledger format 2\n");
     assert!(fs::read_to_string(path.join("README.txt")).expect("it is there").contains("Millpond"));
 }
 
@@ -86,11 +87,11 @@ fn a_directory_has_one_owner() {
 fn a_newer_format_is_refused() {
     let (_parent, path) = directory();
     with_checkpoints(&path, 1);
-    fs::write(path.join("FORMAT"), "millpond ledger format 2\n").expect("it is ours");
+    fs::write(path.join("FORMAT"), "millpond ledger format 3\n").expect("it is ours");
     fs::remove_dir_all(path.join("rocksdb")).expect("it is ours");
     let (code, message) = refused(&path);
     assert_eq!(code, "MP5003");
-    assert!(message.contains("has format 2, this version reads formats up to 1"), "{message}");
+    assert!(message.contains("has format 3, this version reads formats up to 2"), "{message}");
     assert!(!path.join("rocksdb").exists());
 }
 
@@ -120,10 +121,8 @@ fn a_directory_that_is_not_whole_is_refused() {
     let (code, message) = refused(&path);
     assert_eq!(code, "MP5001");
     assert!(message.contains("`FORMAT` is missing"), "{message}");
-    fs::write(&format, "millpond ledger format 1\n").expect("it is ours");
+    fs::write(&format, "millpond ledger format 2\n").expect("it is ours");
     assert_eq!(checkpoints(&path), 2);
-    fs::remove_file(path.join("rocksdb/CURRENT")).expect("it is there");
-    assert!(["MP5004", "MP5005"].contains(&refused(&path).0));
     fs::remove_dir_all(path.join("rocksdb")).expect("it is ours");
     let (code, message) = refused(&path);
     assert_eq!(code, "MP5001");
@@ -142,51 +141,38 @@ fn an_unfinished_directory_is_finished() {
     assert_eq!(checkpoints(&path), 1);
 }
 
-fn log_of(path: &Path) -> PathBuf {
-    let files = fs::read_dir(path.join("rocksdb")).expect("it is there").map(|file| file.expect("it is there").path());
-    let mut logs: Vec<PathBuf> = files.filter(|file| file.extension().is_some_and(|end| end == "log")).collect();
-    logs.sort();
-    logs.pop().expect("there is a log")
-}
-
-/// The log ends inside a checkpoint: its commit never returned, so it is cut off; the same number is taken again.
+/// A ledger of the first format is brought up, with all that it holds. Its files are those that the version of that format
+/// left when it was killed; its log is compressed.
 #[test]
-fn a_torn_end_is_cut_off() {
+fn the_first_format_is_brought_up() {
     let (_parent, path) = directory();
-    let hand = with_checkpoints(&path, 5);
-    let log = log_of(&path);
-    let length = fs::metadata(&log).expect("it is there").len();
-    fs::File::options().write(true).open(&log).and_then(|log| log.set_len(length - 20)).expect("it is ours");
-    assert_eq!(checkpoints(&path), 4);
-    let ledger = LocalLedger::open(&path).expect("it is whole");
-    assert_eq!(see(&ledger, &address("a")).texts(), [("count", &b"4"[..])]);
-    let mut hand = Hand { number: 4, stand: vec![(1, 5)], ..hand };
-    let writes = hand.publish(0, &["record"], 0);
-    hand.commit(&ledger, writes);
-    assert_eq!(read_all(&ledger, &lane("")).len(), 5);
+    let old = Path::new(env!("CARGO_MANIFEST_DIR")).join("ledger/tests/format-1");
+    fs::create_dir_all(path.join("rocksdb")).expect("it is made");
+    for file in ["FORMAT", "rocksdb/CURRENT", "rocksdb/MANIFEST-000005"] {
+        fs::copy(old.join(file), path.join(file)).expect("it is there");
+    }
+    let log = fs::File::open(old.join("rocksdb/000004.log.gz")).expect("it is there");
+    let mut bytes = Vec::new();
+    flate2::read::GzDecoder::new(log).read_to_end(&mut bytes).expect("it is whole");
+    fs::write(path.join("rocksdb/000004.log"), bytes).expect("it is ours");
+
+    let ledger = LocalLedger::open(&path).expect("an older format is read");
+    assert_eq!(ledger.restore().expect("it can be read").meta.checkpoint, 78);
+    super::crash::check(&ledger, 78);
+    drop(ledger);
+    assert_eq!(fs::read_to_string(path.join("FORMAT")).expect("it is there"), "millpond ledger format 2\n");
+    // From now on what is confirmed is known.
+    fs::remove_file(path.join("confirmed")).expect("it is there");
+    assert_eq!(refused(&path).0, "MP5005");
 }
 
-/// The log is damaged before its end: what follows was confirmed, so going on without it is no choice of ours.
+/// An error of a stored file names it, and what is wrong with it.
 #[test]
-fn damage_before_the_end_is_refused() {
-    let (_parent, path) = directory();
-    with_checkpoints(&path, 50);
-    let log = log_of(&path);
-    let mut bytes = fs::read(&log).expect("it is there");
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 0xff;
-    fs::write(&log, bytes).expect("it is ours");
-    let (code, message) = refused(&path);
-    assert_eq!(code, "MP5005", "{message}");
-}
-
-/// An error of the storage engine says what was being attempted, and keeps its cause.
-#[test]
-fn errors_keep_their_cause() {
+fn errors_name_the_file() {
     let (_parent, path) = directory();
     with_checkpoints(&path, 1);
     fs::remove_file(path.join("rocksdb/CURRENT")).expect("it is there");
-    let Err(error) = LocalLedger::open(&path) else { panic!("it was opened") };
-    assert!(matches!(error, LedgerError::Storage { doing: "opening the ledger", .. }), "{error:?}");
-    assert!(std::error::Error::source(&error).is_some());
+    let (code, message) = refused(&path);
+    assert_eq!(code, "MP5005");
+    assert!(message.contains("rocksdb/CURRENT` is damaged"), "{message}");
 }

@@ -1,7 +1,7 @@
-//! Many clients that deliver transactions: each account's in order, many accounts at once, each until it gets its 200.
+//! Many clients that deliver events: each id's in order, many ids at once, each until it gets its 200.
 //!
-//! In: the transactions, and where the runtime serves, which may change or be nowhere for a while. Out: how far they are.
-//! Who owns the state: the queue knows what is left; a transaction in a client's hands is in no queue.
+//! In: the events, and where the runtime serves, which may change or be nowhere for a while. Out: how far they are.
+//! Who owns the state: the queue knows what is left; an event in a client's hands is in no queue.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -12,7 +12,6 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::http::{self, Event};
-use crate::transactions::Transaction;
 use crate::wait::DEADLINE;
 
 /// What all clients share: what is left to send, where to, and how far they are.
@@ -27,10 +26,10 @@ pub struct Delivery {
 
 impl Delivery {
     /// Everything is still to be sent, to this ingress.
-    pub fn new(transactions: &[Transaction], ingress: &str) -> Delivery {
+    pub fn new(events: &[Event], ingress: &str) -> Delivery {
         Delivery {
             client: http::client(),
-            queue: Arc::new(Mutex::new(Queue::new(transactions))),
+            queue: Arc::new(Mutex::new(Queue::new(events))),
             ingress: watch::Sender::new(Some(ingress.to_owned())),
             progress: watch::Sender::new(Progress::default()),
         }
@@ -46,23 +45,23 @@ impl Delivery {
         self.ingress.send_replace(Some(ingress.to_owned()));
     }
 
-    /// How often a transaction was sent again, because its answer was lost or it was told to come back.
+    /// How often an event was sent again, because its answer was lost or it was told to come back.
     pub fn resends(&self) -> u64 {
         self.progress.borrow().resends
     }
 
-    /// One client: takes transactions until none is left.
+    /// One client: takes events until none is left.
     pub async fn deliver(self) {
         let mut progress = self.progress.subscribe();
         while !self.queue().is_empty() {
             let taken = self.queue().take();
             match taken {
-                Some(transaction) => {
-                    self.send(&transaction).await;
-                    self.queue().done(&transaction.account);
+                Some(event) => {
+                    self.send(&event).await;
+                    self.queue().done(&event.id);
                     self.progress.send_modify(|progress| progress.acknowledged += 1);
                 }
-                // What is left waits behind transactions in other clients' hands.
+                // What is left waits behind events in other clients' hands.
                 None => drop(progress.changed().await),
             }
         }
@@ -72,19 +71,18 @@ impl Delivery {
         self.queue.lock().expect("no client panics while it holds the queue")
     }
 
-    /// Sends one transaction until it is acknowledged, always with the same key.
-    async fn send(&self, transaction: &Transaction) {
-        let event = event(transaction);
+    /// Sends one event until it is acknowledged, always with the same key.
+    async fn send(&self, event: &Event) {
         let mut ingress = self.ingress.subscribe();
         loop {
             let address = ingress.wait_for(Option::is_some).await.expect("the sender is ours").clone();
             let address = address.expect("it was waited for");
-            match http::put(&self.client, &address, &event).await {
+            match http::put(&self.client, &address, event).await {
                 Ok(answer) if answer.status() == StatusCode::OK => return,
                 Ok(answer) if answer.status() == StatusCode::SERVICE_UNAVAILABLE => {
                     tokio::time::sleep(retry_after(&answer)).await;
                 }
-                Ok(answer) => panic!("transaction {} was answered {}", transaction.id, answer.status()),
+                Ok(answer) => panic!("event {} was answered {}", event.key, answer.status()),
                 // Nobody knows whether it counts: the same key again, as soon as there is somebody to ask.
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             }
@@ -92,11 +90,11 @@ impl Delivery {
         }
     }
 
-    /// Sends every twentieth transaction again, with its old key: from before, between and after the kills.
-    pub async fn repeat(&self, transactions: &[Transaction]) -> usize {
-        let old: Vec<&Transaction> = transactions.iter().step_by(20).collect();
-        for transaction in &old {
-            self.send(transaction).await;
+    /// Sends every twentieth event again, with its old key: from before, between and after the kills.
+    pub async fn repeat(&self, events: &[Event]) -> usize {
+        let old: Vec<&Event> = events.iter().step_by(20).collect();
+        for event in &old {
+            self.send(event).await;
         }
         old.len()
     }
@@ -112,12 +110,12 @@ impl Delivery {
             }
             if said.elapsed() > Duration::from_secs(15) {
                 said = Instant::now();
-                crate::report(format_args!("replay: {acknowledged} acknowledged"));
+                crate::report(format_args!("{acknowledged} acknowledged"));
             }
             tokio::select! {
                 changed = tokio::time::timeout(DEADLINE, progress.changed()) => match changed {
                     Ok(changed) => changed.expect("the sender is ours"),
-                    Err(_) => panic!("no transaction was acknowledged for {DEADLINE:?}"),
+                    Err(_) => panic!("no event was acknowledged for {DEADLINE:?}"),
                 },
                 Some(ended) = clients.join_next() => ended.expect("a client that was never refused"),
             }
@@ -131,45 +129,45 @@ struct Progress {
     resends: u64,
 }
 
-/// The transactions of each account in order, and the accounts that no client is busy with, earliest transaction first.
+/// The events of each id in order, and the ids that no client is busy with, earliest event first.
 #[derive(Default)]
 struct Queue {
-    accounts: BTreeMap<String, VecDeque<(usize, Transaction)>>,
+    ids: BTreeMap<String, VecDeque<(usize, Event)>>,
     idle: BTreeMap<usize, String>,
 }
 
 impl Queue {
-    fn new(transactions: &[Transaction]) -> Queue {
+    fn new(events: &[Event]) -> Queue {
         let mut queue = Queue::default();
-        for (position, transaction) in transactions.iter().enumerate() {
-            let account = queue.accounts.entry(transaction.account.clone()).or_default();
-            if account.is_empty() {
-                queue.idle.insert(position, transaction.account.clone());
+        for (position, event) in events.iter().enumerate() {
+            let id = queue.ids.entry(event.id.clone()).or_default();
+            if id.is_empty() {
+                queue.idle.insert(position, event.id.clone());
             }
-            account.push_back((position, transaction.clone()));
+            id.push_back((position, event.clone()));
         }
         queue
     }
 
-    /// Whether every transaction is in somebody's hands, or done.
+    /// Whether every event is in somebody's hands, or done.
     fn is_empty(&self) -> bool {
-        self.accounts.is_empty()
+        self.ids.is_empty()
     }
 
-    /// The earliest transaction of an account that no client is busy with.
-    fn take(&mut self) -> Option<Transaction> {
+    /// The earliest event of an id that no client is busy with.
+    fn take(&mut self) -> Option<Event> {
         let (_, name) = self.idle.pop_first()?;
-        let account = self.accounts.get_mut(&name)?;
-        let (_, transaction) = account.pop_front()?;
-        if account.is_empty() {
-            self.accounts.remove(&name);
+        let id = self.ids.get_mut(&name)?;
+        let (_, event) = id.pop_front()?;
+        if id.is_empty() {
+            self.ids.remove(&name);
         }
-        Some(transaction)
+        Some(event)
     }
 
-    /// The account's transaction in hand is acknowledged: its next one may go.
+    /// The id's event in hand is acknowledged: its next one may go.
     fn done(&mut self, name: &str) {
-        if let Some((position, _)) = self.accounts.get(name).and_then(VecDeque::front) {
+        if let Some((position, _)) = self.ids.get(name).and_then(VecDeque::front) {
             self.idle.insert(*position, name.to_owned());
         }
     }
@@ -178,15 +176,4 @@ impl Queue {
 fn retry_after(answer: &Response) -> Duration {
     let seconds = answer.headers().get("Retry-After").and_then(|value| value.to_str().ok()?.parse().ok());
     Duration::from_secs(seconds.unwrap_or(1))
-}
-
-fn event(transaction: &Transaction) -> Event {
-    let kind = if transaction.credit { "credit" } else { "debit" };
-    Event {
-        function: "bank/account",
-        id: transaction.account.clone(),
-        value_type: "bank.types/Transaction",
-        value: serde_json::json!({ "type": kind, "amount": transaction.amount }).to_string(),
-        key: format!("transaction-{}", transaction.id),
-    }
 }

@@ -102,7 +102,7 @@ fn serve(python: &Path, example: &Path, port: u16) -> Option<(Child, String)> {
 const SHIPPED_URL: &str = "http://127.0.0.1:8000/statefun";
 
 /// The Python that `make` names, or the one that it has installed in this checkout before.
-fn python(example: &str) -> Option<PathBuf> {
+pub fn python(example: &str) -> Option<PathBuf> {
     if let Some(python) = std::env::var_os("MILLPOND_PYTHON") {
         return Some(PathBuf::from(python));
     }

@@ -14,10 +14,10 @@ use tokio::task::JoinSet;
 
 use crate::delivery::Delivery;
 use crate::functions::Functions;
-use crate::http;
+use crate::http::{self, Event};
 use crate::oracle;
 use crate::runtime::{Installation, Runtime};
-use crate::transactions::{self, Random};
+use crate::transactions::{self, Random, Transaction};
 use crate::wait::eventually;
 
 const CLIENTS: usize = 64;
@@ -50,7 +50,8 @@ async fn replay_is_exact_through_three_kills() {
 
     let installation = Installation::new(&functions.module());
     let mut runtime = installation.start();
-    let delivery = Delivery::new(&transactions, runtime.field("ingress"));
+    let events: Vec<Event> = transactions.iter().map(event).collect();
+    let delivery = Delivery::new(&events, runtime.field("ingress"));
     let started = Instant::now();
     let mut clients = JoinSet::new();
     for _ in 0..CLIENTS {
@@ -81,7 +82,7 @@ async fn replay_is_exact_through_three_kills() {
     let client = http::client();
     balances_are_exact(&client, &runtime, &accounts).await;
     let settled = started.elapsed();
-    let repeats = delivery.repeat(&transactions).await;
+    let repeats = delivery.repeat(&events).await;
     records_are_exact(&client, &runtime, &accounts).await;
     // Once more: an effect that came twice would have come by now.
     balances_are_exact(&client, &runtime, &accounts).await;
@@ -96,6 +97,17 @@ async fn replay_is_exact_through_three_kills() {
         settled.as_secs_f64(),
         total as f64 / settled.as_secs_f64(),
     ));
+}
+
+fn event(transaction: &Transaction) -> Event {
+    let kind = if transaction.credit { "credit" } else { "debit" };
+    Event {
+        function: "bank/account",
+        id: transaction.account.clone(),
+        value_type: "bank.types/Transaction",
+        value: serde_json::json!({ "type": kind, "amount": transaction.amount }).to_string(),
+        key: format!("transaction-{}", transaction.id),
+    }
 }
 
 /// Waits for each account to have seen all its transactions, then compares its balance.

@@ -8,11 +8,14 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use crate::power::{Power, Taken};
+use crate::transactions::Random;
 use crate::wait::DEADLINE;
 
 /// Everything about one application that outlives a process: its module file and its data folder.
 pub struct Installation {
     folder: tempfile::TempDir,
+    power: Option<Power>,
 }
 
 impl Installation {
@@ -20,7 +23,27 @@ impl Installation {
     pub fn new(module: &str) -> Installation {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         std::fs::write(folder.path().join("module.yaml"), module).expect("it can be written to");
-        Installation { folder }
+        Installation { folder, power: None }
+    }
+
+    /// From the next start on it depends on this supply of power.
+    pub fn power_by(&mut self, power: Power) {
+        self.power = Some(power);
+    }
+
+    /// The power is gone, and with it what was not durable. No process runs.
+    pub fn lose_power(&self, random: &mut Random) -> Taken {
+        self.power.as_ref().expect("it has a supply").lose(self.folder.path(), random)
+    }
+
+    /// From now on its disk fails in the way that the words name.
+    pub fn fail(&self, words: &str) {
+        self.power.as_ref().expect("it has a supply").fail(words);
+    }
+
+    /// Its disk fails no more.
+    pub fn mend(&self) {
+        self.power.as_ref().expect("it has a supply").mend();
     }
 
     /// Another module in place of the one that is there, for the next start.
@@ -30,6 +53,11 @@ impl Installation {
 
     /// The command that a user would type, with any free port for the admin API.
     pub fn command(&self, admin: &str) -> Command {
+        // No test depends on how full the disk of this machine is.
+        self.command_with(admin, &["--disk-free-intake", "0", "--disk-free-calls", "0"])
+    }
+
+    fn command_with(&self, admin: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_millpond"));
         command
             .arg("run")
@@ -37,13 +65,27 @@ impl Installation {
             .arg("--data-dir")
             .arg(self.data())
             .args(["--admin", admin])
+            .args(arguments)
             .stdin(Stdio::null());
+        if let Some(power) = &self.power {
+            power.supply(&mut command, self.folder.path());
+        }
         command
+    }
+
+    /// Another module for the same data.
+    pub fn change_module(&self, module: &str) {
+        std::fs::write(self.folder.path().join("module.yaml"), module).expect("it can be written to");
     }
 
     /// Starts the runtime and waits until it serves.
     pub fn start(&self) -> Runtime {
         tokio::task::block_in_place(|| Runtime::start(self))
+    }
+
+    /// Starts the runtime with arguments about its disk or data, and waits until it serves.
+    pub fn start_with(&self, arguments: &[&str]) -> Runtime {
+        tokio::task::block_in_place(|| Runtime::spawn(self, self.command_with("127.0.0.1:0", arguments)))
     }
 
     /// Starts the runtime behind a line of shell, such as one that sets a limit, and waits until it serves.
@@ -69,9 +111,15 @@ impl Installation {
 
     /// Runs a start that is expected to be refused, to its end.
     pub fn refused(&self, admin: &str) -> Output {
+        self.refused_with(admin, &[])
+    }
+
+    /// The same with more arguments.
+    pub fn refused_with(&self, admin: &str, args: &[&str]) -> Output {
         tokio::task::block_in_place(|| {
             let mut child = self
                 .command(admin)
+                .args(args)
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped())
                 .spawn()
@@ -140,6 +188,12 @@ impl Runtime {
         let line = limits.lines().find_map(|line| line.strip_prefix(name)).expect("a limit of that name");
         let mut words = line.split_whitespace().map(str::to_owned);
         (words.next().expect("the soft limit"), words.next().expect("the hard limit"))
+    }
+
+    /// Waits for it to end by itself: its exit code, and what it wrote to its log.
+    pub fn ended(mut self) -> (Option<i32>, String) {
+        let status = tokio::task::block_in_place(|| wait_for_exit(&mut self.child));
+        (status.and_then(|status| status.code()), self.log())
     }
 
     /// `kill -9`, and the wait for it to be over.

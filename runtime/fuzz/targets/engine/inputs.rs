@@ -87,6 +87,7 @@ fn limits(choices: &mut Choices<'_>) -> Limits {
         mailbox_bytes: 200 * choices.below(5),
         backlog_bytes: choices.one_of(&[1 << 30, 600]),
         function_types: choices.one_of(&[100, 3]),
+        measured_types: 1_000,
         expiry_ms: choices.one_of(&[600_000, 30_000]),
     }
 }

@@ -430,12 +430,17 @@ impl Driver {
         // A value that was written under another type than the declared one keeps its address waiting, too.
         let waits = !self.engine.serves(&address.function) || failure.as_ref().is_some_and(|it| it.code == "MP3003");
         assert!(pending.is_empty() || waits, "{address} waits for {failure:?}: {pending:?}");
-        let Some(mut view) = view else { return pending.len() };
-        view.states.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let Some(view) = view else { return pending.len() };
+        let mut shown: Vec<_> = view.states.into_iter().map(|state| (state.name, state.value)).collect();
+        shown.sort_by(|(a, _), (b, _)| a.cmp(b));
+        assert!(
+            view.mailbox.len() <= 32 && view.first == view.mailbox.first().map(|first| first.sequence),
+            "{address}"
+        );
         assert!(view.call.is_none() && (view.more || view.waiting == pending.len()), "{address}");
-        assert!(self.expires || view.states == states, "{address}: {:?} and {states:?}", view.states);
+        assert!(self.expires || shown == states, "{address}: {shown:?} and {states:?}");
         // With expiration the ledger may have more: a value stays until the next call.
-        for state in &view.states {
+        for state in &shown {
             assert!(states.contains(state), "{address}: {state:?} is in memory and not in the ledger: {states:?}");
         }
         pending.len()

@@ -2,7 +2,7 @@
 //!
 //! hyper splits a connection into a handle and a future that does the work. Usually that future is a task of its own; here
 //! the caller polls it together with its own work, which saves two task switches a call. The price: an idle connection is
-//! polled by nobody, so its close is noticed only when someone looks ([`Connection::is_alive`]).
+//! polled by nobody, so its close is noticed only when someone looks ([`Http1::is_alive`]).
 //! Who owns it: the call, then the pool, never both. A call that is dropped closes its connection.
 
 use std::future::{Future, poll_fn};
@@ -17,19 +17,19 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::error::CallError;
+use super::connect::Opened;
+use super::error::{CallError, Version};
 use super::gauge::Open;
-use super::socket::{Socket, Wire};
+use super::socket::{Stream, Wire};
 
 /// An open connection.
-pub(super) struct Connection {
+pub(super) struct Http1 {
     handle: http1::SendRequest<Full<Bytes>>,
     /// The work; `None` once it has ended, and with it the connection.
-    work: Option<http1::Connection<Socket, Full<Bytes>>>,
-    wire: Arc<Wire>,
+    work: Option<http1::Connection<TokioIo<Stream>, Full<Bytes>>>,
+    pub(super) wire: Arc<Wire>,
     /// When it is too old to be used again; `None` is never.
     pub(super) expires: Option<Instant>,
     /// When it was last put back.
@@ -37,17 +37,13 @@ pub(super) struct Connection {
     _open: Open,
 }
 
-impl Connection {
+impl Http1 {
     /// Starts HTTP on a stream.
-    pub(super) async fn start(
-        stream: TokioIo<TcpStream>,
-        expires: Option<Instant>,
-        open: Open,
-    ) -> Result<Connection, CallError> {
-        let wire = Arc::new(Wire::default());
-        let socket = Socket::new(stream, Arc::clone(&wire));
-        let (handle, work) = http1::handshake(socket).await.map_err(CallError::Broken)?;
-        Ok(Connection { handle, work: Some(work), wire, expires, idle_since: Instant::now(), _open: open })
+    pub(super) async fn start(opened: Opened, expires: Option<Instant>, open: Open) -> Result<Http1, CallError> {
+        let started = http1::handshake(TokioIo::new(opened.stream)).await;
+        let (handle, work) = started.map_err(|e| super::error::classify(e, Version::Http1))?;
+        let wire = opened.wire;
+        Ok(Http1 { handle, work: Some(work), wire, expires, idle_since: Instant::now(), _open: open })
     }
 
     /// Sends a request and does with the answer what `read` says, all of it inside this future.
@@ -65,7 +61,7 @@ impl Connection {
             .drive(async {
                 match answer.await {
                     Ok(answer) => read(answer).await,
-                    Err(e) => Err(classify(e)),
+                    Err(e) => Err(super::error::classify(e, Version::Http1)),
                 }
             })
             .await;
@@ -111,23 +107,10 @@ impl Connection {
 }
 
 /// How the work ended is told to the request that was under way; between requests nobody needs to know.
-fn poll_work(work: &mut Option<http1::Connection<Socket, Full<Bytes>>>, cx: &mut Context<'_>) {
+fn poll_work(work: &mut Option<http1::Connection<TokioIo<Stream>, Full<Bytes>>>, cx: &mut Context<'_>) {
     if let Some(running) = work
         && let Poll::Ready(_) = Pin::new(running).poll(cx)
     {
         *work = None;
     }
-}
-
-/// Tells a connection that ended from bytes that are not HTTP.
-pub(super) fn classify(error: hyper::Error) -> CallError {
-    let mut source = std::error::Error::source(&error);
-    let mut damaged = error.is_parse();
-    while let Some(cause) = source {
-        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
-            damaged |= matches!(io.kind(), std::io::ErrorKind::InvalidData | std::io::ErrorKind::InvalidInput);
-        }
-        source = cause.source();
-    }
-    if damaged { CallError::NotHttp(error) } else { CallError::Broken(error) }
 }
