@@ -169,6 +169,11 @@ impl EngineHandle {
         Ok(answer)
     }
 
+    /// Says that records left a lane, and waits for nothing. Without an engine nothing is removed.
+    pub fn freed(&self, lane: LaneId, upto: u64) {
+        let _ = (self.0.send)(Request::Freed { lane, upto, reply: None });
+    }
+
     /// What the engine holds in memory of an address.
     ///
     /// # Errors
@@ -236,6 +241,12 @@ impl EngineHandle {
         let mut paused = self.0.paused.clone();
         let resumed = paused.wait_for(|paused| !paused.engine && !paused.disk);
         matches!(tokio::time::timeout(patience, resumed).await, Ok(Ok(_)))
+    }
+
+    /// Whether intake is paused now.
+    pub fn is_paused(&self) -> bool {
+        let paused = self.0.paused.borrow();
+        paused.engine || paused.disk
     }
 
     /// The highest durable sequence number of a lane, and its changes; `None` for a lane that the node does not have.

@@ -10,6 +10,7 @@ pub mod errors;
 pub mod handle;
 pub mod ingress;
 pub mod invoker;
+mod kafka;
 pub mod ledger;
 pub mod measures;
 pub mod node;

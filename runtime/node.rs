@@ -9,6 +9,7 @@ pub mod application;
 mod clock;
 mod disk;
 mod driver;
+mod kafka;
 mod notices;
 mod open_files;
 mod stages;
@@ -30,8 +31,10 @@ use tracing::{error, info, warn};
 use crate::admin::{Access, Admin, EndpointName, Token};
 use crate::cli::run::RunOptions;
 use crate::edge::{ConnectionLimits, listen, serve};
+use crate::egress::kafka::{self as kafka_egress, EgressHalted, Outlet};
 use crate::egress::{EgressLimits, HttpEgress};
 use crate::handle::{EngineGone, EngineHandle, Readiness};
+use crate::ingress::kafka::{self as kafka_ingress, Inlet};
 use crate::ingress::{HttpIngress, IngressLimits};
 use crate::invoker::{InvalidEndpoint, Invoker};
 use crate::ledger::local::LocalLedger;
@@ -109,6 +112,9 @@ pub enum NodeError {
     /// The ledger failed while the node ran. What was acknowledged is durable.
     #[error("the ledger failed, nothing is taken in any more")]
     LedgerFailed(#[source] LedgerError),
+    /// An egress must not publish from this ledger. What was acknowledged is durable.
+    #[error(transparent)]
+    EgressHalted(EgressHalted),
     /// The engine thread is gone: a defect.
     #[error("the engine stopped by itself")]
     EngineGone,
@@ -119,6 +125,7 @@ impl NodeError {
     pub fn code(&self) -> &'static str {
         match self {
             NodeError::Ledger(error) | NodeError::LedgerFailed(error) => error.code(),
+            NodeError::EgressHalted(error) => error.code(),
             NodeError::Listen { .. } => "MP7030",
             NodeError::Endpoint(_) => "MP4016",
             NodeError::Token { .. } => "MP7004",
@@ -216,7 +223,13 @@ async fn start(options: &RunOptions, files: usize) -> Result<(), NodeError> {
     let node = Arc::new(node);
     let measures = Arc::<Measures>::default();
     let (storage, storage_threads) = storage::start(&ledger, &lanes, &messages, &measures);
-    let driver = Driver::new(engine, inbox, messages.clone(), invoker.clone(), storage, Arc::clone(&node));
+    let outlets = start_egresses(&stages, &application, &ledger, &handle, &messages)?;
+    let mut kafka = kafka::Kafka::new(&outlets);
+    let inlets = start_ingresses(&stages, &restored, &handle, &messages);
+    for inlet in &inlets {
+        kafka.add(inlet.id.clone(), inlet.words());
+    }
+    let driver = Driver::new(engine, inbox, messages.clone(), invoker.clone(), storage, Arc::clone(&node), kafka);
     let floors = disk::Floors { intake: options.disk_free_intake, calls: options.disk_free_calls };
     let disk = disk::watch(&options.data_dir, floors, Arc::clone(&node), messages.clone());
     let disk = disk.map_err(|source| NodeError::System { what: "a thread", source })?;
@@ -246,12 +259,15 @@ async fn start(options: &RunOptions, files: usize) -> Result<(), NodeError> {
     };
     ready.say();
 
+    let mut kafka_threads = KafkaThreads { inlets, outlets };
     let mut end = end;
     let ending = tokio::select! {
         ending = &mut end => ending,
         () = signals.next() => {
             info!("stopping");
             node.set_readiness(Readiness::Stopping);
+            // Nothing more is read; what is being published is published and freed; then the engine makes all durable.
+            kafka_threads.take().stop().await;
             let _ = messages.send(Message::Stop);
             end.await
         }
@@ -265,8 +281,10 @@ async fn start(options: &RunOptions, files: usize) -> Result<(), NodeError> {
             // Whoever watches the node learns why, before the process is gone.
             tokio::time::sleep(FAILED_SHOWN).await;
         }
+        Ok(Ending::EgressHalted(error)) => node.set_readiness(Readiness::Failed(error.to_string().into())),
         Err(_) => node.set_readiness(Readiness::Failed("the engine stopped by itself".into())),
     }
+    kafka_threads.take().stop().await;
     over.send_replace(true);
     servers.join().await;
     let _ = thread.join();
@@ -280,7 +298,72 @@ async fn start(options: &RunOptions, files: usize) -> Result<(), NodeError> {
             Ok(())
         }
         Ok(Ending::LedgerFailed(error)) => Err(NodeError::LedgerFailed(error)),
+        Ok(Ending::EgressHalted(error)) => Err(NodeError::EgressHalted(error)),
         Err(_) => Err(NodeError::EngineGone),
+    }
+}
+
+/// Starts what publishes to Kafka. Each has claimed its outbox before the first checkpoint of this process.
+fn start_egresses(
+    stages: &Stages,
+    application: &str,
+    ledger: &Arc<dyn Ledger>,
+    handle: &EngineHandle,
+    messages: &mpsc::Sender<Message>,
+) -> Result<Vec<Outlet>, LedgerError> {
+    let start = |egress: &kafka_egress::KafkaEgress| {
+        let lane = stages.egresses.lane(&egress.id, "").expect("a Kafka egress has one lane");
+        let (handle, messages) = (handle.clone(), messages.clone());
+        let surroundings = kafka_egress::Surroundings {
+            app: application.to_owned(),
+            lane,
+            name: stages.egresses.lanes()[lane.0 as usize].clone(),
+            ledger: Arc::clone(ledger),
+            free: Arc::new(move |upto| handle.freed(lane, upto)),
+            halt: Arc::new(move |halted| _ = messages.send(Message::EgressHalted(halted))),
+        };
+        egress.clone().start(surroundings)
+    };
+    stages.kafka_egresses.iter().map(start).collect()
+}
+
+/// Starts what reads from Kafka.
+fn start_ingresses(
+    stages: &Stages,
+    restored: &millpond_engine::Restored,
+    handle: &EngineHandle,
+    messages: &mpsc::Sender<Message>,
+) -> Vec<Inlet> {
+    let start = |ingress: &kafka_ingress::KafkaIngress| {
+        let (handle, messages) = (handle.clone(), messages.clone());
+        let surroundings = kafka_ingress::Surroundings {
+            feed: Arc::new(move |feed| messages.send(Message::Feed(feed)).is_ok()),
+            paused: Arc::new(move || handle.is_paused()),
+        };
+        ingress.clone().start(&restored.positions, surroundings)
+    };
+    stages.kafka_ingresses.iter().map(start).collect()
+}
+
+/// The threads that talk to Kafka.
+#[derive(Default)]
+struct KafkaThreads {
+    inlets: Vec<Inlet>,
+    outlets: Vec<Outlet>,
+}
+
+impl KafkaThreads {
+    fn take(&mut self) -> KafkaThreads {
+        std::mem::take(self)
+    }
+
+    /// Ends them, those that read first. Calls on a client that does not answer are waited for; they have an end.
+    async fn stop(self) {
+        let stop = move || {
+            self.inlets.into_iter().for_each(Inlet::stop);
+            self.outlets.into_iter().for_each(Outlet::stop);
+        };
+        let _ = tokio::task::spawn_blocking(stop).await;
     }
 }
 

@@ -17,6 +17,12 @@ pub fn execute(args: &CheckArgs, console: &mut Console<'_>) -> Exit {
         Ok((module, mut findings)) => {
             // Not an input problem: the module is right, and this version cannot run all of it.
             findings.extend(module.not_yet().into_iter().map(Diagnostic::as_warning));
+            findings.extend(crate::kafka::findings(&module));
+            if findings.iter().any(Diagnostic::is_error) {
+                console.findings(&findings);
+                console.data(format!("not usable: {}", count(&findings)));
+                return Exit::Input;
+            }
             console.findings(&findings);
             if args.describe {
                 console.data(module.describe().trim_end());

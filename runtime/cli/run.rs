@@ -108,6 +108,10 @@ fn prepare(args: RunArgs, console: &mut Console<'_>) -> Result<RunOptions, Vec<D
         Ok((module, warnings)) => {
             console.findings(&warnings);
             problems.extend(module.not_yet());
+            let kafka = crate::kafka::findings(&module);
+            let (refused, warnings): (Vec<_>, Vec<_>) = kafka.into_iter().partition(Diagnostic::is_error);
+            console.findings(&warnings);
+            problems.extend(refused);
             problems.extend(port_conflict(&module, args.admin, args.listen));
             Some(module)
         }
@@ -318,10 +322,10 @@ mod tests {
     fn not_yet_is_refused() {
         let folder = tempfile::tempdir().expect("a folder");
         let data = folder.path().join("data");
-        let args = ["run", "tests/modules/kafka-in-defaults.yaml", "--data-dir"];
+        let args = ["run", "tests/modules/kinesis-in-defaults.yaml", "--data-dir"];
         let run = millpond(&[&args[..], &[&data.display().to_string()]].concat());
         assert_eq!(run.exit, Exit::Input as u8);
-        let fact = "error[MP0090]: running `io.statefun.kafka.v1/ingress` is not there yet\n";
+        let fact = "error[MP0090]: running `io.statefun.kinesis.v1/ingress` is not there yet\n";
         assert!(run.err.starts_with(fact), "{}", run.err);
         assert!(!data.exists(), "nothing was opened");
     }

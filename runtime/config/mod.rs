@@ -50,6 +50,7 @@ pub mod yaml;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use model::Module;
+pub(crate) use property_list::is_secret;
 pub use source::{Place, Source};
 
 use std::io;

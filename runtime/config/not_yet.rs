@@ -4,7 +4,7 @@
 //! stage that runs it arrives.
 
 use super::diagnostic::Diagnostic;
-use super::model::{Egress, Ingress, Module};
+use super::model::{Egress, Ingress, InvalidRecords, Module};
 use super::source::Place;
 use crate::errors;
 
@@ -12,12 +12,22 @@ use crate::errors;
 pub(crate) fn find(module: &Module) -> Vec<Diagnostic> {
     let mut findings = Vec::new();
     for ingress in module.ingresses() {
-        if !matches!(ingress, Ingress::Playground(_)) {
-            findings.push(finding(&format!("running `{}`", ingress.kind()), ingress.place()));
+        match ingress {
+            Ingress::Playground(_) => {}
+            Ingress::Kafka(kafka) => {
+                if kafka.topics.iter().any(|topic| topic.invalid_records == InvalidRecords::DeadLetter) {
+                    let what = finding("`invalidRecordHandling` of type `dead-letter`", &kafka.place);
+                    findings
+                        .push(what.hint("`forward` hands such records to a function, `fail` stops their partition"));
+                }
+            }
+            Ingress::Kinesis(_) => {
+                findings.push(finding(&format!("running `{}`", ingress.kind()), ingress.place()));
+            }
         }
     }
     for egress in module.egresses() {
-        if !matches!(egress, Egress::Playground(_)) {
+        if matches!(egress, Egress::Kinesis(_)) {
             findings.push(finding(&format!("running `{}`", egress.kind()), egress.place()));
         }
     }

@@ -12,13 +12,14 @@ use millpond_engine::{
     LaneName, Load, Loaded, LoadedAddress, Metrics, Millis, Operation, Restored, Sequence, StateSpec,
 };
 use millpond_protocol::{Address, TypeName};
+use millpond_publisher::Incarnation;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
 use super::{ConnectionLimits, serve};
 use crate::handle::{EngineGone, EngineHandle, NodeSide, Readiness, Request};
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::{Ledger, LedgerError, RefusedByEgress};
 
 /// The lanes of the fake node.
 pub(crate) const TOPICS: [&str; 3] = ["greetings", "ü/🦆", "other"];
@@ -254,6 +255,26 @@ impl Ledger for FakeLedger {
     fn lane(&self, lane: &LaneName) -> Result<(u64, u64), LedgerError> {
         let world = self.0.lock().expect("no test panics in here");
         Ok(world.lanes.get(lane).map_or((1, 1), |lane| (lane.first, lane.next)))
+    }
+
+    fn identity(&self) -> Result<u128, LedgerError> {
+        unreachable!("nobody publishes to Kafka here")
+    }
+
+    fn lineage(&self, _: &LaneName) -> Result<Vec<Incarnation>, LedgerError> {
+        unreachable!("nobody publishes to Kafka here")
+    }
+
+    fn claim(&self, _: &LaneName, _: &[Incarnation]) -> Result<(), LedgerError> {
+        unreachable!("nobody publishes to Kafka here")
+    }
+
+    fn refuse(&self, _: &LaneName, _: &RefusedByEgress) -> Result<(), LedgerError> {
+        unreachable!("nobody publishes to Kafka here")
+    }
+
+    fn refused(&self, _: &LaneName) -> Result<BTreeMap<u64, RefusedByEgress>, LedgerError> {
+        unreachable!("nobody publishes to Kafka here")
     }
 }
 

@@ -7,6 +7,7 @@ mod dead_letter;
 #[doc(hidden)]
 pub mod follow;
 mod http;
+pub(crate) mod kafka;
 mod page;
 #[doc(hidden)]
 pub mod query;

@@ -15,6 +15,8 @@ use millpond_protocol::types::PLAYGROUND_EGRESS_RECORD;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::kafka;
+
 /// The id of the playground egress, which upstream fixes.
 pub const PLAYGROUND_EGRESS: (&str, &str) = ("io.statefun.playground", "egress");
 
@@ -26,6 +28,11 @@ pub enum Egress {
         /// The topics that functions may write to.
         topics: Vec<String>,
     },
+    /// `io.statefun.kafka.v1/egress`: records name their topic themselves.
+    Kafka {
+        /// The id that the module gives it.
+        id: TypeName,
+    },
 }
 
 impl Egress {
@@ -33,6 +40,7 @@ impl Egress {
     pub fn id(&self) -> TypeName {
         match self {
             Egress::Playground { .. } => TypeName::new(PLAYGROUND_EGRESS.0, PLAYGROUND_EGRESS.1),
+            Egress::Kafka { id } => id.clone(),
         }
     }
 }
@@ -47,6 +55,8 @@ pub struct EgressTable {
 #[derive(Debug, Clone)]
 enum Route {
     Playground(BTreeMap<String, LaneId>),
+    /// One lane for all topics, so that the records of one function stay in order.
+    Kafka(LaneId),
 }
 
 impl EgressTable {
@@ -54,13 +64,15 @@ impl EgressTable {
     pub fn new(egresses: &[Egress]) -> EgressTable {
         let mut table = EgressTable { lanes: Vec::new(), egresses: BTreeMap::new() };
         for egress in egresses {
-            let Egress::Playground { topics } = egress;
-            let topics: BTreeSet<&String> = topics.iter().collect();
-            let route = topics
-                .into_iter()
-                .map(|topic| (topic.clone(), table.add_lane(LaneName { egress: egress.id(), part: topic.clone() })))
-                .collect();
-            table.egresses.insert(egress.id(), Route::Playground(route));
+            let mut lane = |part: &str| table.add_lane(LaneName { egress: egress.id(), part: part.to_owned() });
+            let route = match egress {
+                Egress::Playground { topics } => {
+                    let topics: BTreeSet<&String> = topics.iter().collect();
+                    Route::Playground(topics.into_iter().map(|topic| (topic.clone(), lane(topic))).collect())
+                }
+                Egress::Kafka { .. } => Route::Kafka(lane("")),
+            };
+            table.egresses.insert(egress.id(), route);
         }
         table
     }
@@ -78,8 +90,10 @@ impl EgressTable {
 
     /// The lane of a topic, where records go that no function sent.
     pub fn lane(&self, egress: &TypeName, topic: &str) -> Option<LaneId> {
-        let Route::Playground(topics) = self.egresses.get(egress)?;
-        topics.get(topic).copied()
+        match self.egresses.get(egress)? {
+            Route::Playground(topics) => topics.get(topic).copied(),
+            Route::Kafka(lane) => Some(*lane),
+        }
     }
 
     /// Finds the lane of a record.
@@ -89,7 +103,10 @@ impl EgressTable {
     pub fn resolve(&self, message: &EgressMessage) -> Result<EgressRecord, Rejection> {
         let id = TypeName::new(&message.egress_namespace, &message.egress_type);
         let route = self.egresses.get(&id).ok_or_else(|| self.unknown_egress(&id))?;
-        let Route::Playground(topics) = route;
+        let topics = match route {
+            Route::Playground(topics) => topics,
+            Route::Kafka(lane) => return Ok(EgressRecord { lane: *lane, record: kafka::record::checked(message)? }),
+        };
         let record = playground_record(message)?;
         let lane = topics.get(&record.topic).ok_or_else(|| unknown_topic(&record.topic, topics))?;
         Ok(EgressRecord { lane: *lane, record: Bytes::from(record.payload) })
@@ -122,7 +139,7 @@ fn listed(names: impl ExactSizeIterator<Item = impl fmt::Display>) -> String {
 }
 
 /// What a function sent, cut to a length that an error message can bear.
-struct Short<'a>(&'a str);
+pub(super) struct Short<'a>(pub(super) &'a str);
 
 impl fmt::Display for Short<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

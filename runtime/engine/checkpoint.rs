@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use millpond_protocol::{Address, TypeName};
 
-use crate::{FailureKind, LaneId, LaneName, Millis, Sequence, StateSpec};
+use crate::{FailureKind, LaneId, LaneName, Millis, Partition, Sequence, StateSpec};
 
 /// One atomic step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,6 +152,13 @@ pub enum Write {
         /// Its failure.
         failure: Option<FailureRecord>,
     },
+    /// How far a partition has come: every record below `next` was taken in, in this checkpoint or before.
+    Position {
+        /// The partition.
+        partition: Arc<Partition>,
+        /// The offset of the record that comes next.
+        next: u64,
+    },
     /// What a function type has waiting now.
     Backlog {
         /// The function type.
@@ -266,4 +273,6 @@ pub struct Restored {
     pub lanes: BTreeMap<LaneName, (u64, u64)>,
     /// What function types have waiting; one that has nothing may be missing.
     pub backlogs: BTreeMap<TypeName, Backlog>,
+    /// The offset that comes next, of every partition that was ever read.
+    pub positions: BTreeMap<Partition, u64>,
 }

@@ -13,6 +13,7 @@ use crate::delayed::Delayed;
 use crate::functions::{FunctionId, Functions};
 use crate::idempotency::Idempotency;
 use crate::lane::Lane;
+use crate::position::Positions;
 use crate::seal::Delta;
 use crate::spill::Spill;
 use crate::sweep::Sweep;
@@ -35,6 +36,7 @@ pub struct Engine {
     pub(crate) cells: Cells,
     pub(crate) functions: Functions,
     pub(crate) lanes: Vec<Lane>,
+    pub(crate) positions: Positions,
     pub(crate) idempotency: Idempotency,
     pub(crate) delayed: Delayed,
     pub(crate) tokens: Tokens,
@@ -96,6 +98,7 @@ impl Engine {
             cells: Cells::new(hash.clone()),
             functions: Functions::new(hash.clone()),
             lanes,
+            positions: Positions::new(&restored.positions),
             idempotency: Idempotency::new(&restored.meta),
             delayed: Delayed::new(),
             tokens: Tokens::default(),
@@ -139,6 +142,9 @@ impl Engine {
         self.now = self.now.max(now);
         match input {
             Input::Ingested(event) => self.ingested(event),
+            Input::Read(record) => self.read(record),
+            Input::Resumed { partition, offset } => self.resumed(&partition, offset),
+            Input::Positioned { partition, next } => self.positioned(&partition, next),
             Input::Loaded(loaded) => self.loaded(loaded),
             Input::Reply { call, reply } => self.replied(call, reply),
             Input::CallFailed { call, failure } => self.call_failed(call, failure),

@@ -1,15 +1,33 @@
 //! What the driver tells the engine.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use millpond_protocol::Address;
 
-use crate::{CallFailure, CallId, LaneId, Loaded, Operation, Receipt, Reply};
+use crate::{CallFailure, CallId, LaneId, Loaded, Operation, Partition, Receipt, Record, Reply};
 
 /// One thing that happened.
 #[derive(Debug, Clone)]
 pub enum Input {
     /// An ingress read an event.
     Ingested(Event),
+    /// An ingress read a record of a partition. One that was taken in before has no effect.
+    Read(Record),
+    /// An ingress begins to read a partition, or goes on in another place than before.
+    Positioned {
+        /// The partition.
+        partition: Arc<Partition>,
+        /// The offset of the record that comes first.
+        next: u64,
+    },
+    /// An ingress comes again with a record that was held back, or with the next one that is still there.
+    Resumed {
+        /// The partition.
+        partition: Arc<Partition>,
+        /// The offset of the record that was held back.
+        offset: u64,
+    },
     /// The ledger gave what an [`Output::Load`](crate::Output::Load) asked for.
     Loaded(Loaded),
     /// A function answered. An answer to a call that is not in flight (late, repeated) has no effect.

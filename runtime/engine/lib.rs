@@ -12,6 +12,9 @@
 //! | input | means | what it mostly causes |
 //! |---|---|---|
 //! | [`Input::Ingested`] | an ingress read an event | `Load`, `Call`, `Checkpoint`, `Answer`, `Pause` |
+//! | [`Input::Read`] | an ingress read a record of a partition | the same, but `HeldBack` instead of `Answer` |
+//! | [`Input::Resumed`] | an ingress comes again with what was held back | nothing: the record is the next input |
+//! | [`Input::Positioned`] | an ingress begins to read a partition somewhere | `Checkpoint` |
 //! | [`Input::Loaded`] | the ledger gave what a `Load` asked for | `Call`, `Load`, `Answer` |
 //! | [`Input::Reply`] | a function answered | `Call`, `Load`, `Checkpoint`, `Resume` |
 //! | [`Input::CallFailed`] | an attempt brought no usable answer | `Notice`, a later `Call`, a dead letter |
@@ -101,6 +104,7 @@
 //! | file | its one idea |
 //! |---|---|
 //! | `ingest.rs`, `loading.rs` | events and messages come in; what the ledger gives of an address |
+//! | `position.rs` | records of partitions come in, each once, in order |
 //! | `cell.rs`, `cells.rs` | one address in memory; the table of them, and who leaves when idle |
 //! | `phase.rs` | what an address waits for, and what a change of that brings with it |
 //! | `mailbox.rs` | what an address has not run, of which only a part is in memory |
@@ -161,6 +165,7 @@ mod operate;
 mod output;
 mod parking;
 mod phase;
+mod position;
 mod pressure;
 mod recall;
 mod reply;
@@ -187,6 +192,7 @@ pub use ledger::{Lanes, MemoryLedger, MovedLane, NEW_LANE, Place, Refused, moved
 pub use load::{Load, Loaded, LoadedAddress};
 pub use operate::Operation;
 pub use output::{Answer, Call, CallState, Notice, Output};
+pub use position::{Partition, Record};
 pub use reply::{DelayedEffect, Effects, EgressRecord, Expiration, Message, Mutation, Rejection, Reply, StateSpec};
 pub use sweep::Lives;
 pub use view::{AddressView, CallView, FailureView, FunctionView, InvocationView, Metrics, StateView};

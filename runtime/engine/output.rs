@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use millpond_protocol::{Address, TypeName};
 
-use crate::{CallId, Checkpoint, DeadLetter, FailureKind, LaneId, Load, Millis, Receipt};
+use crate::{CallId, Checkpoint, DeadLetter, FailureKind, LaneId, Load, Millis, Partition, Receipt};
 
 /// One thing to be done.
 #[derive(Debug, Clone)]
@@ -32,6 +32,13 @@ pub enum Output {
         lane: LaneId,
         /// The highest durable sequence number.
         upto: u64,
+    },
+    /// This record was not taken in, nor is what was read behind it: read on from it after a while. Other partitions go on.
+    HeldBack {
+        /// Its partition.
+        partition: Arc<Partition>,
+        /// Its offset.
+        offset: u64,
     },
     /// Take no more events in.
     Pause,

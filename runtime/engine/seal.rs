@@ -152,6 +152,7 @@ impl Engine {
         for (place, lane) in self.lanes.iter_mut().enumerate() {
             lane.seal(LaneId(place as u32), &mut writes);
         }
+        self.positions.seal(&mut writes);
         self.delayed.seal(&mut writes);
         self.tokens.seal(&mut writes);
         let mut meta =

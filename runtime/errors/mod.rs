@@ -133,6 +133,8 @@ codes! {
     MP0062 "start offsets cannot be used", "tests/modules/snapshots";
     MP0063 "start date is in the future", "tests/modules/snapshots";
     MP0064 "policy for invalid records contradicts itself", "tests/modules/snapshots";
+    MP0065 "Kafka property cannot be honoured", "kafka/tests.rs";
+    MP0066 "Kafka property without effect", "kafka/tests.rs";
     MP0070 "AWS endpoint cannot be used", "tests/modules/snapshots";
     MP0071 "stream ARN with several streams", "tests/modules/snapshots";
     MP0080 "no ingress", "tests/modules/snapshots";
@@ -160,6 +162,9 @@ codes! {
     MP1014 "body did not arrive", "ingress/tests.rs";
     MP1015 "function type is full", "ingress/tests.rs";
     MP1016 "the disk is nearly full", "tests/e2e";
+    MP1020 "Kafka ingress cannot read", "tests/e2e/kafka";
+    MP1021 "invalid Kafka record", "router/kafka.rs";
+    MP1022 "position in Kafka is gone", "tests/e2e/kafka";
     // 2: router.
     MP2003 "no endpoint serves a target", "tests/modules/snapshots";
     // 3: engine.
@@ -229,9 +234,12 @@ codes! {
     MP6007 "topic cannot be read from the ledger", "egress/tests.rs";
     MP6008 "too many readers follow topics", "egress/tests.rs";
     MP6009 "node stopped while records were taken or freed", "egress/tests.rs";
+    MP6010 "Kafka egress cannot take the record", "egress/kafka/record.rs";
     MP6020 "ledger is a stale copy", "publisher/tests/lineage.rs";
     MP6021 "cursor of an egress is missing", "publisher/tests/lineage.rs";
     MP6022 "cursor of an egress cannot be read", "publisher/tests/lineage.rs";
+    MP6030 "Kafka egress cannot publish", "tests/e2e/kafka";
+    MP6031 "Kafka refuses a record for good", "tests/e2e/kafka";
     // 7: admin, command line, the node as a whole.
     MP7001 "admin API does not answer", "cli/address.rs";
     MP7002 "admin API open to the network without a token", "cli/run.rs";

@@ -3,6 +3,7 @@
 mod http;
 #[doc(hidden)]
 pub mod idempotency;
+pub(crate) mod kafka;
 
 pub use http::{HttpIngress, IngressLimits};
 

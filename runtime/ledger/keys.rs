@@ -24,6 +24,10 @@
 //! queues  84 idempotency      generation (u64, big endian), key (to the end of the key)
 //! queues  85 spec             text(namespace) text(name) of the function, name of the state (to the end of the key)
 //! queues  86 backlog          text(namespace) text(name) of the function
+//! queues  87 position         text(ingress namespace) text(ingress name) text(topic), number of the partition (u32, big endian)
+//! queues  88 identity         -
+//! queues  89 lineage          lane
+//! queues  8a refused          lane, sequence
 //! ```
 //!
 //! A length stands in front of each text, so no address is a prefix of another one and everything that belongs to one
@@ -33,7 +37,7 @@
 
 use std::fmt;
 
-use millpond_engine::{KEY_GROUPS, LaneName, Millis, Sequence, key_group};
+use millpond_engine::{KEY_GROUPS, LaneName, Millis, Partition, Sequence, key_group};
 use millpond_protocol::{Address, TypeName};
 
 /// The group of what belongs to no address. Key groups are below.
@@ -71,6 +75,14 @@ pub enum Kind {
     Spec = 0x85,
     /// What a function type has waiting.
     Backlog = 0x86,
+    /// How far a partition of an ingress has come.
+    Position = 0x87,
+    /// The id of the ledger.
+    Identity = 0x88,
+    /// The starts that published a lane.
+    Lineage = 0x89,
+    /// A record of a lane that its egress refused for good.
+    Refused = 0x8a,
 }
 
 /// The key of the engine's own variables.
@@ -84,6 +96,12 @@ pub const LANES: &[u8] = &[0xff, 0xff, Kind::Lane as u8];
 
 /// What all keys of specs begin with.
 pub const SPECS: &[u8] = &[0xff, 0xff, Kind::Spec as u8];
+
+/// The key of the ledger's id.
+pub const IDENTITY: &[u8] = &[0xff, 0xff, Kind::Identity as u8];
+
+/// What all keys of positions begin with.
+pub const POSITIONS: &[u8] = &[0xff, 0xff, Kind::Position as u8];
 
 /// What all keys of backlogs begin with.
 pub const BACKLOGS: &[u8] = &[0xff, 0xff, Kind::Backlog as u8];
@@ -221,6 +239,35 @@ impl KeyBuffer {
         &self.0
     }
 
+    /// The key of how far a partition has come.
+    pub fn position(&mut self, partition: &Partition) -> &[u8] {
+        self.begin(NO_GROUP, Kind::Position);
+        self.text(partition.ingress.namespace());
+        self.text(partition.ingress.name());
+        self.text(&partition.topic);
+        self.0.extend_from_slice(&partition.number.to_be_bytes());
+        &self.0
+    }
+
+    /// The key of the starts that published a lane.
+    pub fn lineage(&mut self, lane: &LaneName) -> &[u8] {
+        self.of_lane(Kind::Lineage, lane);
+        &self.0
+    }
+
+    /// The key of a record of a lane that its egress refused.
+    pub fn refused(&mut self, lane: &LaneName, sequence: u64) -> &[u8] {
+        self.of_lane(Kind::Refused, lane);
+        self.0.extend_from_slice(&sequence.to_be_bytes());
+        &self.0
+    }
+
+    /// What the keys of all refused records of a lane begin with.
+    pub fn refused_of(&mut self, lane: &LaneName) -> &[u8] {
+        self.of_lane(Kind::Refused, lane);
+        &self.0
+    }
+
     fn of_address(&mut self, kind: Kind, address: &Address) {
         self.begin(key_group(&address.id), kind);
         self.text(address.function.namespace());
@@ -265,6 +312,12 @@ pub fn end_of(prefix: &[u8]) -> Vec<u8> {
         *last += 1;
     }
     end
+}
+
+/// Whether a key is of what publishers keep beside checkpoints.
+pub fn is_book_key(key: &[u8]) -> bool {
+    let kinds = [Kind::Identity, Kind::Lineage, Kind::Refused];
+    key.starts_with(&NO_GROUP.to_be_bytes()) && key.get(2).is_some_and(|kind| kinds.iter().any(|it| *it as u8 == *kind))
 }
 
 /// Length of the part of a key that names the address, with group and kind; `None` for a key of no address.
@@ -348,6 +401,19 @@ pub enum Key {
     },
     /// What a function type has waiting.
     Backlog(TypeName),
+    /// How far a partition of an ingress has come.
+    Position(Partition),
+    /// The id of the ledger.
+    Identity,
+    /// The starts that published a lane.
+    Lineage(LaneName),
+    /// A record of a lane that its egress refused for good.
+    Refused {
+        /// The lane.
+        lane: LaneName,
+        /// The number of the record.
+        sequence: u64,
+    },
 }
 
 impl Key {
@@ -378,6 +444,10 @@ impl Key {
             }
             _ if kind == Kind::Spec as u8 => Key::Spec { function: rest.typename()?, state: rest.remainder()? },
             _ if kind == Kind::Backlog as u8 => Key::Backlog(rest.typename()?),
+            _ if kind == Kind::Position as u8 => Key::Position(rest.partition()?),
+            _ if kind == Kind::Identity as u8 => Key::Identity,
+            _ if kind == Kind::Lineage as u8 => Key::Lineage(rest.lane()?),
+            _ if kind == Kind::Refused as u8 => Key::Refused { lane: rest.lane()?, sequence: rest.u64()? },
             _ => return None,
         };
         rest.0.is_empty().then_some(key)
@@ -407,6 +477,14 @@ impl fmt::Display for Key {
             }
             Key::Spec { function, state } => write!(f, "spec of state `{state}` of `{function}`"),
             Key::Backlog(function) => write!(f, "backlog of `{function}`"),
+            Key::Position(Partition { ingress, topic, number }) => {
+                write!(f, "position of partition {number} of topic `{topic}` in ingress `{ingress}`")
+            }
+            Key::Identity => f.write_str("id of the ledger"),
+            Key::Lineage(lane) => write!(f, "starts that published lane `{}` part `{}`", lane.egress, lane.part),
+            Key::Refused { lane, sequence } => {
+                write!(f, "refused record {sequence} of lane `{}` part `{}`", lane.egress, lane.part)
+            }
         }
     }
 }
@@ -478,6 +556,11 @@ impl<'a> Rest<'a> {
         (key_group(&id) == group).then_some(Key::Token { id, token: self.remainder()? })
     }
 
+    fn partition(&mut self) -> Option<Partition> {
+        let (ingress, topic) = (self.typename()?, self.text()?.into());
+        Some(Partition { ingress, topic, number: u32::from_be_bytes(self.array()?) })
+    }
+
     fn lane(&mut self) -> Option<LaneName> {
         Some(LaneName { egress: self.typename()?, part: self.text()?.to_owned() })
     }
@@ -540,6 +623,13 @@ mod tests {
             prop_assert_eq!(
                 parse(key.outbox(&lane, number)),
                 Some(Key::Outbox { lane: lane.clone(), first: number })
+            );
+            let partition = Partition { ingress: function.clone(), topic: name.as_str().into(), number: number as u32 };
+            prop_assert_eq!(parse(key.position(&partition)), Some(Key::Position(partition.clone())));
+            prop_assert_eq!(parse(key.lineage(&lane)), Some(Key::Lineage(lane.clone())));
+            prop_assert_eq!(
+                parse(key.refused(&lane, number)),
+                Some(Key::Refused { lane: lane.clone(), sequence: number })
             );
             prop_assert_eq!(
                 parse(key.idempotency(number, &name)),
@@ -611,6 +701,13 @@ mod tests {
         assert_eq!(
             key.idempotency(1, "k").escape_ascii().to_string(),
             r"\xff\xff\x84\x00\x00\x00\x00\x00\x00\x00\x01k"
+        );
+        let partition = Partition { ingress: TypeName::new("i", "n"), topic: "t".into(), number: 3 };
+        assert_eq!(key.position(&partition).escape_ascii().to_string(), r"\xff\xff\x87\x01i\x01n\x01t\x00\x00\x00\x03");
+        assert_eq!(key.lineage(&lane).escape_ascii().to_string(), r"\xff\xff\x89\x01e\x01g\x00");
+        assert_eq!(
+            key.refused(&lane, 7).escape_ascii().to_string(),
+            r"\xff\xff\x8a\x01e\x01g\x00\x00\x00\x00\x00\x00\x00\x00\x07"
         );
         let long = "x".repeat(255);
         let key = key.listed(&Address::new(TypeName::new("", ""), long.as_str())).to_vec();

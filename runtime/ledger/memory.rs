@@ -1,5 +1,6 @@
 //! The memory twin of the local ledger, behind the same trait: [`MemoryLedger`] says what it does.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -7,16 +8,28 @@ use millpond_engine::{
     Checkpoint, DelayedMessage, LaneName, Load, Loaded, MemoryLedger, Millis, Restored, Sequence, StateSpec,
 };
 use millpond_protocol::TypeName;
+use millpond_publisher::Incarnation;
 
-use super::{Ledger, LedgerError};
+use super::{Ledger, LedgerError, RefusedByEgress};
 
 /// A ledger for tests: nothing survives it.
 #[derive(Debug, Default)]
-pub struct SharedMemoryLedger(Mutex<MemoryLedger>);
+pub struct SharedMemoryLedger(Mutex<MemoryLedger>, Mutex<Books>);
+
+/// What publishers keep beside checkpoints.
+#[derive(Debug, Default)]
+struct Books {
+    lineages: BTreeMap<LaneName, Vec<Incarnation>>,
+    refused: BTreeMap<LaneName, BTreeMap<u64, RefusedByEgress>>,
+}
 
 impl SharedMemoryLedger {
     fn ledger(&self) -> MutexGuard<'_, MemoryLedger> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.1.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -49,6 +62,28 @@ impl Ledger for SharedMemoryLedger {
 
     fn specs(&self) -> Result<Vec<(TypeName, StateSpec)>, LedgerError> {
         Ok(self.ledger().specs())
+    }
+
+    fn identity(&self) -> Result<u128, LedgerError> {
+        Ok(1)
+    }
+
+    fn lineage(&self, lane: &LaneName) -> Result<Vec<Incarnation>, LedgerError> {
+        Ok(self.books().lineages.get(lane).cloned().unwrap_or_default())
+    }
+
+    fn claim(&self, lane: &LaneName, lineage: &[Incarnation]) -> Result<(), LedgerError> {
+        self.books().lineages.insert(lane.clone(), lineage.to_vec());
+        Ok(())
+    }
+
+    fn refuse(&self, lane: &LaneName, refused: &RefusedByEgress) -> Result<(), LedgerError> {
+        self.books().refused.entry(lane.clone()).or_default().insert(refused.sequence, refused.clone());
+        Ok(())
+    }
+
+    fn refused(&self, lane: &LaneName) -> Result<BTreeMap<u64, RefusedByEgress>, LedgerError> {
+        Ok(self.books().refused.get(lane).cloned().unwrap_or_default())
     }
 
     fn delayed(

@@ -12,6 +12,7 @@ pub mod records;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use millpond_engine::{
     Checkpoint, DelayedMessage, LaneName, Load, Loaded, Millis, Refused, Restored, Sequence, StateSpec,
 };
 use millpond_protocol::TypeName;
+use millpond_publisher::Incarnation;
 
 pub use local::LocalLedger;
 pub use memory::SharedMemoryLedger;
@@ -71,6 +73,37 @@ pub trait Ledger: Send + Sync {
     /// [`LedgerError`] when they cannot be read.
     fn specs(&self) -> Result<Vec<(TypeName, StateSpec)>, LedgerError>;
 
+    /// The ledger's id, chosen when it is asked for first, and durable then. A copy has the same one.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when it cannot be read, or not be written.
+    fn identity(&self) -> Result<u128, LedgerError>;
+
+    /// The starts that published a lane, as the last [`Ledger::claim`] has them.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when they cannot be read.
+    fn lineage(&self, lane: &LaneName) -> Result<Vec<Incarnation>, LedgerError>;
+
+    /// Keeps the starts that published a lane; durable when this returns.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the disk refuses.
+    fn claim(&self, lane: &LaneName, lineage: &[Incarnation]) -> Result<(), LedgerError>;
+
+    /// Keeps a record that the egress of a lane refused for good; durable when this returns. The same number again is the
+    /// same record.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the disk refuses.
+    fn refuse(&self, lane: &LaneName, refused: &RefusedByEgress) -> Result<(), LedgerError>;
+
+    /// The records of a lane that its egress refused for good, by number.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when they cannot be read.
+    fn refused(&self, lane: &LaneName) -> Result<BTreeMap<u64, RefusedByEgress>, LedgerError>;
+
     /// Delayed messages that ids of one key group sent, in the order of their time, behind `after`, at most `limit` of
     /// them: due time, sequence number, message. Fewer than `limit` are the last ones.
     ///
@@ -92,6 +125,17 @@ pub trait Ledger: Send + Sync {
     fn measures(&self) -> LedgerMeasures {
         LedgerMeasures::default()
     }
+}
+
+/// A record of a lane that its egress refused for good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedByEgress {
+    /// Its number in the lane.
+    pub sequence: u64,
+    /// The record as the lane had it.
+    pub record: Bytes,
+    /// Why, in the words of whoever refused it.
+    pub error: String,
 }
 
 /// What a ledger takes of disk and memory. A ledger that has neither takes nothing.
@@ -150,6 +194,9 @@ pub enum LedgerError {
         #[source]
         source: rocksdb::Error,
     },
+    /// The system gives no random bytes.
+    #[error("ledger needs random bytes for its id")]
+    Random(#[source] std::io::Error),
     /// A file of the ledger is not as it was left.
     #[error("ledger file `{}` is damaged: {what}", file.display())]
     Damaged {
@@ -180,7 +227,7 @@ impl LedgerError {
     /// The page that explains it: `millpond explain CODE`.
     pub fn code(&self) -> &'static str {
         match self {
-            LedgerError::Directory { .. } => "MP5001",
+            LedgerError::Directory { .. } | LedgerError::Random(_) => "MP5001",
             LedgerError::InUse { .. } => "MP5002",
             LedgerError::NewerFormat { .. } => "MP5003",
             LedgerError::Storage { source, .. } if source.kind() == rocksdb::ErrorKind::Corruption => "MP5005",

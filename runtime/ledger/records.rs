@@ -341,6 +341,52 @@ pub struct OutboxRecord {
     pub records: Vec<Bytes>,
 }
 
+/// How far a partition of an ingress has come.
+#[derive(Clone, PartialEq, Message)]
+pub struct PositionRecord {
+    /// The offset of the next record.
+    #[prost(uint64, tag = "1")]
+    pub next: u64,
+}
+
+/// The id of the ledger.
+#[derive(Clone, PartialEq, Message)]
+pub struct IdentityRecord {
+    /// 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub id: Vec<u8>,
+}
+
+/// The starts that published a lane.
+#[derive(Clone, PartialEq, Message)]
+pub struct LineageRecord {
+    /// Oldest first.
+    #[prost(message, repeated, tag = "1")]
+    pub starts: Vec<StartRecord>,
+}
+
+/// One of them.
+#[derive(Clone, PartialEq, Message)]
+pub struct StartRecord {
+    /// Its id.
+    #[prost(fixed64, tag = "1")]
+    pub id: u64,
+    /// The highest number in the lane when it began.
+    #[prost(uint64, tag = "2")]
+    pub after: u64,
+}
+
+/// A record of a lane that its egress refused for good.
+#[derive(Clone, PartialEq, Message)]
+pub struct RefusedRecord {
+    /// The record as the lane had it.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub record: Bytes,
+    /// Why, in the words of whoever refused it.
+    #[prost(string, tag = "2")]
+    pub error: String,
+}
+
 /// What is kept under an idempotency key.
 #[derive(Clone, PartialEq, Message)]
 pub struct IdempotencyRecord {

@@ -13,9 +13,12 @@ use millpond_engine::{Answer, Call, Engine, Input, Millis, Output, Receipt};
 use tokio::sync::oneshot;
 
 use super::clock::Clock;
+use super::kafka::Kafka;
 use super::notices::Notices;
 use super::storage::Storage;
+use crate::egress::kafka::EgressHalted;
 use crate::handle::{NodeSide, Request};
+use crate::ingress::kafka::Feed;
 use crate::invoker::Invoker;
 use crate::ledger::LedgerError;
 
@@ -28,8 +31,12 @@ pub(super) enum Message {
     Request(Request),
     /// A stage answered.
     Input(Box<Input>),
+    /// An ingress read something.
+    Feed(Feed),
     /// The ledger cannot go on.
     LedgerFailed(LedgerError),
+    /// An egress may not go on.
+    EgressHalted(EgressHalted),
     /// The disk is too full for what functions answer, or has room again.
     HoldCalls(bool),
     /// Make everything durable and end.
@@ -42,6 +49,8 @@ pub(super) enum Ending {
     Stopped,
     /// The ledger failed. What was acknowledged is durable.
     LedgerFailed(LedgerError),
+    /// An egress may not go on.
+    EgressHalted(EgressHalted),
 }
 
 /// The engine thread's content.
@@ -54,6 +63,7 @@ pub(super) struct Driver {
     io: tokio::runtime::Handle,
     storage: Storage,
     node: Arc<NodeSide>,
+    kafka: Kafka,
     next_receipt: u64,
     waiting: HashMap<Receipt, oneshot::Sender<Answer>>,
     notices: Notices,
@@ -73,6 +83,7 @@ impl Driver {
         invoker: Invoker,
         storage: Storage,
         node: Arc<NodeSide>,
+        kafka: Kafka,
     ) -> Driver {
         Driver {
             clock: Clock::new(engine.now()),
@@ -83,6 +94,7 @@ impl Driver {
             io: tokio::runtime::Handle::current(),
             storage,
             node,
+            kafka,
             next_receipt: 0,
             waiting: HashMap::new(),
             notices: Notices::default(),
@@ -98,10 +110,17 @@ impl Driver {
         while !self.stopped {
             match self.next() {
                 Some(Message::Request(request)) => self.request(request),
-                Some(Message::Input(input)) => self.tell(*input),
+                Some(Message::Input(input)) => {
+                    if let Input::Durable(checkpoint) = *input {
+                        self.kafka.durable(checkpoint);
+                    }
+                    self.tell(*input);
+                }
+                Some(Message::Feed(feed)) => self.feed(feed),
                 Some(Message::HoldCalls(hold)) => self.hold_calls(hold),
                 Some(Message::Stop) => self.tell(Input::Stop),
                 Some(Message::LedgerFailed(error)) => return Ending::LedgerFailed(error),
+                Some(Message::EgressHalted(error)) => return Ending::EgressHalted(error),
                 None => self.tell(Input::Tick),
             }
         }
@@ -148,6 +167,18 @@ impl Driver {
         }
     }
 
+    fn feed(&mut self, feed: Feed) {
+        match feed {
+            Feed::Resumed(partition, offset) => self.tell(Input::Resumed { partition, offset }),
+            Feed::Positioned(partition, next) => self.tell(Input::Positioned { partition, next }),
+            Feed::Records(records, _debt) => {
+                for record in records {
+                    self.tell(Input::Read(record));
+                }
+            }
+        }
+    }
+
     fn receipt(&mut self, reply: oneshot::Sender<Answer>) -> Receipt {
         let receipt = Receipt(self.next_receipt);
         self.next_receipt += 1;
@@ -168,14 +199,21 @@ impl Driver {
                     Some(held) => held.push_back(call),
                     None => self.call(call),
                 },
-                Output::Checkpoint(checkpoint) => self.storage.commit(checkpoint),
+                Output::Checkpoint(checkpoint) => {
+                    self.kafka.sealed(&checkpoint);
+                    self.storage.commit(checkpoint);
+                }
                 Output::Answer { receipt, answer } => {
                     if let Some(reply) = self.waiting.remove(&receipt) {
                         // Whoever went away will ask again: a producer with its key, a person for the address.
                         let _ = reply.send(answer);
                     }
                 }
-                Output::Publish { lane, upto } => self.node.publish(lane, upto),
+                Output::Publish { lane, upto } => {
+                    self.kafka.publish(lane, upto);
+                    self.node.publish(lane, upto);
+                }
+                Output::HeldBack { partition, offset } => self.kafka.held_back(partition, offset),
                 Output::Pause => self.node.set_paused(true),
                 Output::Resume => self.node.set_paused(false),
                 Output::Notice(notice) => self.notices.say(&notice),

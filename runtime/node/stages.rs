@@ -4,12 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millpond_engine::{
-    DeadLetterRoute, EgressRecord, EndpointConfig, EngineConfig, FailurePolicy, FunctionPattern, Limits, Rejection,
+    DeadLetterForm, DeadLetterRoute, EgressRecord, EndpointConfig, EngineConfig, FailurePolicy, FunctionPattern,
+    Limits, Rejection,
 };
 use millpond_protocol::response::EgressMessage;
 
 use crate::config::model::{self, Egress, Ingress, Module, Transport};
+use crate::egress::kafka::KafkaEgress;
+use crate::egress::kafka::record::KafkaDeadLetter;
 use crate::egress::{self, DeadLetterRecord, EgressTable};
+use crate::ingress::kafka::KafkaIngress;
 use crate::invoker::{ClientFiles, Dialect, EgressResolver, EndpointTarget, TlsTarget};
 
 /// What the module says, stage by stage. Endpoints stand in the order of the module in both lists.
@@ -17,17 +21,26 @@ pub(super) struct Stages {
     pub(super) endpoints: Vec<EndpointConfig>,
     pub(super) targets: Vec<EndpointTarget>,
     pub(super) egresses: EgressTable,
+    pub(super) kafka_egresses: Vec<KafkaEgress>,
+    pub(super) kafka_ingresses: Vec<KafkaIngress>,
 }
 
 impl Stages {
     pub(super) fn new(module: &Module) -> Stages {
-        let egresses: Vec<egress::Egress> = module.egresses().iter().filter_map(playground).collect();
+        let egresses: Vec<egress::Egress> = module.egresses().iter().filter_map(egress).collect();
         let egresses = EgressTable::new(&egresses);
         let form = Arc::new(DeadLetterRecord::new(module.bytes_digest().to_string()));
         Stages {
-            endpoints: module.endpoints().iter().map(|it| endpoint(it, dead_letters(it, &egresses, &form))).collect(),
+            endpoints: module
+                .endpoints()
+                .iter()
+                .map(|it| endpoint(it, dead_letters(it, module, &egresses, &form)))
+                .collect(),
             targets: module.endpoints().iter().map(target).collect(),
             egresses,
+            // What is to be said about their properties was said before.
+            kafka_egresses: module.egresses().iter().filter_map(kafka_egress).collect(),
+            kafka_ingresses: module.ingresses().iter().filter_map(kafka_ingress).collect(),
         }
     }
 
@@ -61,22 +74,42 @@ pub(super) fn random_u64() -> std::io::Result<u64> {
     Ok(u64::from_le_bytes(bytes))
 }
 
-fn playground(egress: &Egress) -> Option<egress::Egress> {
+fn kafka_egress(egress: &Egress) -> Option<KafkaEgress> {
+    match egress {
+        Egress::Kafka(declared) => Some(KafkaEgress::new(declared).0),
+        Egress::Playground(_) | Egress::Kinesis(_) => None,
+    }
+}
+
+fn kafka_ingress(ingress: &Ingress) -> Option<KafkaIngress> {
+    match ingress {
+        Ingress::Kafka(declared) => Some(KafkaIngress::new(declared).0),
+        Ingress::Playground(_) | Ingress::Kinesis(_) => None,
+    }
+}
+
+fn egress(egress: &Egress) -> Option<egress::Egress> {
     match egress {
         Egress::Playground(playground) => Some(egress::Egress::Playground { topics: playground.topics.clone() }),
-        Egress::Kafka(_) | Egress::Kinesis(_) => None,
+        Egress::Kafka(kafka) => Some(egress::Egress::Kafka { id: kafka.id.clone() }),
+        Egress::Kinesis(_) => None,
     }
 }
 
 /// Where the dead letters of an endpoint go. The module was checked: its egress and topic are there.
 fn dead_letters(
     endpoint: &model::Endpoint,
+    module: &Module,
     egresses: &EgressTable,
     form: &Arc<DeadLetterRecord>,
 ) -> Option<DeadLetterRoute> {
     let target = endpoint.dead_letters.as_ref()?;
     let lane = egresses.lane(&target.egress, &target.topic)?;
-    Some(DeadLetterRoute { lane, form: form.clone() })
+    let form: Arc<dyn DeadLetterForm> = match module.egress(&target.egress)? {
+        Egress::Kafka(_) => Arc::new(KafkaDeadLetter { topic: target.topic.clone(), form: form.clone() }),
+        Egress::Playground(_) | Egress::Kinesis(_) => form.clone(),
+    };
+    Some(DeadLetterRoute { lane, form })
 }
 
 fn endpoint(endpoint: &model::Endpoint, dead_letters: Option<DeadLetterRoute>) -> EndpointConfig {

@@ -2,6 +2,8 @@
 
 mod endpoints;
 mod http;
+mod kafka;
 
 pub use endpoints::Endpoints;
 pub use http::{PathError, ValueTypeError, target, value_type};
+pub use kafka::{Defect, KafkaRecord, Routed, TopicRoute};

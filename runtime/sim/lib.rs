@@ -10,6 +10,7 @@
 //! | `scenario.rs` | what a seed chose: limits, fault rates, the tree of work behind each event |
 //! | `function.rs` | the function: runs a request against the state that it carries, as an SDK does |
 //! | `world.rs` | the event loop: carries out what the engine asks for, late, twice, or not at all |
+//! | `partition.rs` | reads events as records of partitions, again from the ledger's position after a crash |
 //! | `producer.rs` | sends events, with and without keys, and again after a crash |
 //! | `oracle.rs` | what must be true at the end, and of everything that can be seen outside |
 //! | `publishing.rs` | the publisher's world: event loop, faults, drills, and its oracle |
@@ -23,7 +24,7 @@
 //! *Functions*: late, lost and repeated answers, batches and single invocations rejected once or until faults end, endpoints
 //! down for a while or until faults end, a function type without endpoint, `Retry-After`. *Producers*: with and without
 //! keys, several targets, repetitions, another event under a key that is taken, answers that arrive late. *Readers*: free
-//! what they saw, and more. *Limits*: every second scenario runs into the small ones.
+//! what they saw, and more. *Partitions*: offsets with gaps, records read again, word of a record held back that arrives late. *Limits*: every second scenario runs into the small ones.
 //!
 //! For the publisher: *process* and *ledger* as above, two processes on copies of one directory, an older state of a
 //! directory brought back, a lost cursor topic. *Network*: requests and answers lost, late, repeated by the client, brokers
@@ -37,6 +38,7 @@ mod kafka;
 mod kafka_tests;
 mod oracle;
 mod outbox;
+mod partition;
 mod producer;
 pub mod publishing;
 mod scenario;

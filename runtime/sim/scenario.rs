@@ -54,6 +54,8 @@ pub(crate) struct Scenario {
     pub(crate) nodes: Vec<Node>,
     /// The events from outside: each is named by its first node, and has these nodes.
     pub(crate) events: BTreeMap<u64, Vec<u64>>,
+    /// The events that are records: by partition, each offset with its event, in order.
+    pub(crate) records: Vec<BTreeMap<u64, u64>>,
     /// Invocations may be given up, by policies and by a person. Nobody cancels anything then: who cancels must run.
     pub(crate) gives_up: bool,
     /// The last of the endpoints is there only once faults have ended.
@@ -87,6 +89,8 @@ pub(crate) struct Faults {
     pub(crate) poison: u32,
     /// A failed call says `Retry-After`.
     pub(crate) retry_after: u32,
+    /// Records of a partition are read again.
+    pub(crate) reread: u32,
 }
 
 const NAMESPACE: &str = "sim";
@@ -113,6 +117,7 @@ impl Scenario {
             addresses,
             nodes: Vec::new(),
             events: BTreeMap::new(),
+            records: Vec::new(),
             late_endpoint,
             faults: faults(random),
             faulty_steps: random.u32(200..2000),
@@ -128,7 +133,42 @@ impl Scenario {
             let nodes = (0..targets).map(grow).collect();
             scenario.events.insert(root, nodes);
         }
+        scenario.scatter(random);
         scenario
+    }
+
+    /// Makes some of the events records of partitions, at offsets with gaps.
+    fn scatter(&mut self, random: &mut fastrand::Rng) {
+        let partitions = random.usize(0..4);
+        let mut records = vec![BTreeMap::new(); partitions];
+        for root in self.events.keys().filter(|_| partitions > 0) {
+            if random.bool() {
+                let partition: &mut BTreeMap<u64, u64> = &mut records[random.usize(0..partitions)];
+                let last = partition.keys().next_back().map_or(0, |last| last + 1);
+                partition.insert(last + random.u64(0..3), *root);
+            }
+        }
+        self.records = records;
+    }
+
+    /// How many partitions there are.
+    pub(crate) fn partitions(&self) -> u32 {
+        self.records.len() as u32
+    }
+
+    /// The first record of a partition from an offset on.
+    pub(crate) fn record(&self, partition: u32, from: u64) -> Option<(u64, u64)> {
+        self.records[partition as usize].range(from..).next().map(|(offset, root)| (*offset, *root))
+    }
+
+    /// The offset behind the last record of a partition.
+    pub(crate) fn end(&self, partition: u32) -> u64 {
+        self.records[partition as usize].keys().next_back().map_or(0, |last| last + 1)
+    }
+
+    /// Whether an event is a record of a partition.
+    pub(crate) fn is_record(&self, root: u64) -> bool {
+        self.records.iter().any(|records| records.values().any(|record| *record == root))
     }
 
     /// Adds a node with its descendants; its number is the next one.
@@ -288,6 +328,7 @@ fn faults(random: &mut fastrand::Rng) -> Faults {
         operate: chance(50),
         poison: chance(60),
         retry_after: chance(300),
+        reread: chance(200),
     }
 }
 

@@ -12,12 +12,13 @@ use std::sync::Arc;
 
 use millpond_engine::{
     Answer, Call, CallFailure, CallId, Checkpoint, Engine, FailureKind, Input, LaneId, Load, Loaded, MemoryLedger,
-    Millis, Notice, Operation, Output, Receipt, Reply, Sequence,
+    Millis, Notice, Operation, Output, Partition, Receipt, Reply, Sequence, Write,
 };
 use millpond_protocol::{Address, TypeName};
 
 use crate::function;
 use crate::oracle::Oracle;
+use crate::partition::{self, Readers};
 use crate::producer::Producer;
 use crate::scenario::{Faults, Scenario, number};
 
@@ -47,6 +48,7 @@ enum Happening {
     Serve(Box<Call>),
     Say(Box<Input>),
     Answer(Receipt, Answer),
+    HeldBack(Arc<Partition>, u64),
     Produce,
     Tick,
 }
@@ -59,6 +61,7 @@ struct World {
     told: MemoryLedger,
     engine: Engine,
     producer: Producer,
+    readers: Readers,
     oracle: Oracle,
     queue: BTreeMap<(Millis, u64), Happening>,
     next: u64,
@@ -109,9 +112,11 @@ pub fn run(seed: u64) -> Result<Report, String> {
     let mut random = fastrand::Rng::with_seed(seed);
     let scenario = Scenario::new(&mut random);
     let ledger = MemoryLedger::default();
-    let engine = Engine::new(scenario.config(false), &ledger.restore());
+    let restored = ledger.restore();
+    let engine = Engine::new(scenario.config(false), &restored);
     let mut world = World {
         down: vec![0; scenario.config.endpoints.len()],
+        readers: Readers::new(&scenario, &restored),
         scenario,
         random,
         told: ledger.clone(),
@@ -162,6 +167,9 @@ impl World {
         self.read_lanes()?;
         let logs = self.logs()?;
         self.report.effects = logs.iter().map(Vec::len).sum::<usize>() as u64;
+        partition::judge(&self.scenario, &self.ledger.restore().positions)?;
+        // A record below its partition's position was taken in.
+        self.producer.confirmed.extend(self.scenario.records.iter().flat_map(|records| records.values()));
         self.oracle.judge(&self.scenario, &self.producer, &logs)?;
         Ok(self.report)
     }
@@ -179,6 +187,7 @@ impl World {
         self.healing
             && !self.stopping
             && self.producer.done(&self.scenario)
+            && self.readers.done(&self.scenario)
             && self.queue.is_empty()
             && self.engine.wake_at().is_none()
     }
@@ -232,6 +241,13 @@ impl World {
                 self.refused = answer == Answer::Full;
                 self.producer.answered(receipt, answer)?;
             }
+            Happening::HeldBack(partition, offset) => {
+                let until = self.now + self.random.u64(0..2_000);
+                self.readers.hold(&partition, offset, until);
+                if !self.queue.values().any(|next| matches!(next, Happening::Produce)) {
+                    self.after(0, Happening::Produce);
+                }
+            }
             Happening::Produce => self.produce()?,
             Happening::Tick => {
                 self.tick = None;
@@ -251,8 +267,22 @@ impl World {
     fn commit(&mut self, checkpoint: &Checkpoint) -> Result<(), String> {
         self.ledger.commit(checkpoint, &self.scenario.config.lanes).map_err(|refused| refused.to_string())?;
         self.report.checkpoints += 1;
+        self.check_positions(checkpoint)?;
         let delay = self.random.u64(0..20);
         self.after(delay, Happening::Durable(checkpoint.meta.checkpoint));
+        Ok(())
+    }
+
+    /// What lies below a position is in the ledger.
+    fn check_positions(&self, checkpoint: &Checkpoint) -> Result<(), String> {
+        for write in &checkpoint.writes {
+            let Write::Position { partition, next } = write else { continue };
+            let records = &self.scenario.records[partition.number as usize];
+            let events = records.range(..next).map(|(_, root)| &self.scenario.events[root]);
+            if let Some(node) = events.flatten().find(|node| !self.holds(**node)) {
+                return Err(format!("partition {} stands at {next} without node {node}", partition.number));
+            }
+        }
         Ok(())
     }
 
@@ -302,8 +332,11 @@ impl World {
             if let Some(event) = self.producer.event(&self.scenario, &mut self.random) {
                 self.tell(Input::Ingested(event))?;
             }
+            if let Some(input) = self.readers.step(&self.scenario, &mut self.random, self.now) {
+                self.tell(input)?;
+            }
         }
-        if !self.producer.done(&self.scenario) {
+        if !self.producer.done(&self.scenario) || !self.readers.done(&self.scenario) {
             // Who is told to wait looks again now and then only: a clock that was set back may hold up retries for long.
             let slow = self.paused || self.refused || self.engine.now() > self.now;
             let delay = self.random.u64(0..if slow { 5_000 } else { 30 });
@@ -415,6 +448,7 @@ impl World {
         let restored = self.ledger.restore();
         self.told = self.ledger.clone();
         self.engine = Engine::new(self.scenario.config(self.healing), &restored);
+        self.readers = Readers::new(&self.scenario, &restored);
         self.after(0, Happening::Produce);
         self.drain()
     }
@@ -490,6 +524,10 @@ impl World {
                 }
                 Output::Pause => self.paused = true,
                 Output::Resume => self.paused = false,
+                Output::HeldBack { partition, offset } => {
+                    let delay = self.random.u64(0..200);
+                    self.after(delay, Happening::HeldBack(partition, offset));
+                }
                 Output::Notice(Notice::GivenUp { letter, lane }) => self.given_up(&letter, lane)?,
                 Output::Notice(_) => {}
                 Output::Stopped => self.stopped = true,

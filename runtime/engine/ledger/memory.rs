@@ -15,7 +15,7 @@ use super::accept::{Lanes, NEW_LANE, Refused, moved_lanes};
 use crate::Lives;
 use crate::{
     Backlog, Checkpoint, DelayedMessage, FailureRecord, IdempotencyEntry, Invocation, LaneName, Load, Loaded,
-    LoadedAddress, Millis, Place, Restored, Sequence, StateSpec, StateValue, Write,
+    LoadedAddress, Millis, Partition, Place, Restored, Sequence, StateSpec, StateValue, Write,
 };
 
 /// Everything that is durable.
@@ -31,6 +31,7 @@ pub struct MemoryLedger {
     tokens: BTreeMap<(Arc<str>, Arc<str>), (Millis, Sequence)>,
     specs: BTreeMap<(TypeName, Arc<str>), StateSpec>,
     backlogs: BTreeMap<TypeName, Backlog>,
+    positions: BTreeMap<Partition, u64>,
 }
 
 /// One address.
@@ -73,7 +74,8 @@ impl MemoryLedger {
     /// What the last checkpoint says of the engine's own variables.
     pub fn restore(&self) -> Restored {
         let meta = self.last.as_ref().map(|last| last.meta.clone()).unwrap_or_default();
-        Restored { meta, lanes: self.lanes.clone(), backlogs: self.backlogs.clone() }
+        let (lanes, backlogs, positions) = (self.lanes.clone(), self.backlogs.clone(), self.positions.clone());
+        Restored { meta, lanes, backlogs, positions }
     }
 
     /// Takes one checkpoint in. The number taken in last may come again with the same content and has no second effect.
@@ -145,6 +147,9 @@ impl MemoryLedger {
                 self.tokens.remove(&(id.clone(), token.clone()));
             }
             Write::Failure { address, failure } => self.change(address, |cell| cell.failure.clone_from(failure)),
+            Write::Position { partition, next } => {
+                self.positions.insert(Partition::clone(partition), *next);
+            }
             Write::Backlog { function, backlog } if backlog.is_empty() => {
                 self.backlogs.remove(function);
             }

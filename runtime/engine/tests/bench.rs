@@ -24,6 +24,8 @@ pub struct Bench {
     pub published: Vec<(u32, u64)>,
     pub notices: Vec<Notice>,
     pub paused: bool,
+    /// Offsets of records that were held back.
+    pub held_back: Vec<u64>,
     pub stopped: bool,
     /// Loads are answered at once, unless a test wants them late.
     pub loads_held: Option<Vec<millpond_engine::Load>>,
@@ -70,6 +72,7 @@ impl Bench {
             published: Vec::new(),
             notices: Vec::new(),
             paused: false,
+            held_back: Vec::new(),
             stopped: false,
             loads_held: None,
         };
@@ -109,6 +112,7 @@ impl Bench {
                 Output::Publish { lane, upto } => self.published.push((lane.0, upto)),
                 Output::Pause => self.paused = true,
                 Output::Resume => self.paused = false,
+                Output::HeldBack { offset, .. } => self.held_back.push(offset),
                 Output::Notice(notice) => self.notices.push(notice),
                 Output::Stopped => self.stopped = true,
             }

@@ -16,6 +16,7 @@ mod limits;
 mod liveness;
 mod messages;
 mod metrics;
+mod positions;
 mod recovery;
 mod restart;
 mod spilling;

@@ -53,6 +53,10 @@ fn written(key: &Key) -> Vec<u8> {
         Key::Idempotency { generation, key } => buffer.idempotency(*generation, key),
         Key::Spec { function, state } => buffer.spec(function, state),
         Key::Backlog(function) => buffer.backlog(function),
+        Key::Position(partition) => buffer.position(partition),
+        Key::Identity => keys::IDENTITY,
+        Key::Lineage(lane) => buffer.lineage(lane),
+        Key::Refused { lane, sequence } => buffer.refused(lane, *sequence),
     };
     key.to_vec()
 }

@@ -18,7 +18,8 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 use crate::ledger::keys::{self, KeyBuffer, end_of};
 use crate::ledger::records::{
     AccessedRecord, BacklogRecord, ChainRecord, DelayedRecord, FailureOfAddress, IdempotencyRecord, LaneRecord,
-    ListedRecord, MetaRecord, SpecRecord, TokenRecord, encode, encode_outbox, encode_pending, encode_state,
+    ListedRecord, MetaRecord, PositionRecord, SpecRecord, TokenRecord, encode, encode_outbox, encode_pending,
+    encode_state,
 };
 
 /// What the last checkpoint left.
@@ -152,6 +153,7 @@ fn key_of<'a>(buffer: &'a mut KeyBuffer, write: &Write, lanes: &[LaneName]) -> (
         Write::Accessed { address, .. } => return (Family::Values, buffer.accessed(address)),
         Write::Failure { address, .. } => return (Family::Values, buffer.failure(address)),
         Write::Backlog { function, .. } => buffer.backlog(function),
+        Write::Position { partition, .. } => buffer.position(partition),
         Write::Delayed { due, sequence, message } => buffer.delayed(&message.sender.id, *due, *sequence),
         Write::DelayedGone { id, due, sequence } => buffer.delayed(id, *due, *sequence),
         Write::Token { id, token, .. } => buffer.token(id, token),
@@ -187,6 +189,7 @@ fn put(batch: &mut WriteBatch, family: &ColumnFamily, key: &[u8], write: &Write,
         Write::Accessed { time: Some(time), .. } => encode(&AccessedRecord { time: *time }, value),
         Write::Failure { failure: Some(failure), .. } => encode(&FailureOfAddress::from(failure), value),
         Write::Backlog { backlog, .. } => encode(&BacklogRecord::from(backlog), value),
+        Write::Position { next, .. } => encode(&PositionRecord { next: *next }, value),
         Write::Delayed { message, .. } => encode(&DelayedRecord::from(message), value),
         Write::Token { delayed: Some((due, sequence)), .. } => {
             encode(&TokenRecord { due: *due, sequence: *sequence }, value);

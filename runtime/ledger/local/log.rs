@@ -6,7 +6,7 @@
 //! RocksDB knows whether a record is what was written. It does not know whether a checkpoint between two others is missing,
 //! nor which ones somebody was told of. Every checkpoint that the log holds has to follow the one before, in number and
 //! checksum. One exception: a file may end inside a checkpoint, which was never confirmed then; if there is a later file, it
-//! goes on with that checkpoint's number. The cost is that of reading the log once, which `options.rs` bounds.
+//! goes on with that checkpoint's number. What publishers keep (`books.rs`) stands between checkpoints and is passed over. The cost is that of reading the log once, which `options.rs` bounds.
 //!
 //! The format is that of RocksDB (`db/log_format.h`): blocks of 32 KiB with records that do not cross them, each with a
 //! masked CRC-32C, a length and a kind, all little endian.
@@ -21,7 +21,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::batch::{BATCH_HEAD, Committed};
 use super::confirmed::Mark;
 use crate::ledger::LedgerError;
-use crate::ledger::keys::CHAIN;
+use crate::ledger::keys::{CHAIN, is_book_key};
 use crate::ledger::records::ChainRecord;
 
 /// The end of a log that belongs to no checkpoint.
@@ -49,6 +49,8 @@ pub fn check(data: &Path, confirmed: Mark) -> Result<Option<Cut>, LedgerError> {
             match log.next(&mut batch)? {
                 // RocksDB's own, which keeps its numbering without a gap.
                 Next::Batch if batch.len() <= BATCH_HEAD => {}
+                // Its own checksum is all that it has, and nothing depends on its place.
+                Next::Batch if is_book(&batch) => {}
                 Next::Batch => last = Some(log.follow(at, &batch, last, confirmed)?),
                 Next::End => break None,
                 Next::Torn => break Some(Cut { at, bytes: log.length - at, file: log.path }),
@@ -213,6 +215,22 @@ impl Log {
 /// How RocksDB writes a CRC, so that one over bytes that hold CRCs is no worse.
 fn masked(crc: u32) -> u32 {
     crc.rotate_right(15).wrapping_add(0xa282_ead8)
+}
+
+/// Whether a batch is one write of what publishers keep: a count of one, the kind of operation, the family, and the key with
+/// its length in front.
+fn is_book(batch: &[u8]) -> bool {
+    const VALUE_OF_A_FAMILY: u8 = 5;
+    let key = || {
+        let (head, mut rest) = batch.split_at_checked(BATCH_HEAD)?;
+        let count = head.last_chunk().map(|count| u32::from_le_bytes(*count))?;
+        let (kind, behind) = rest.split_first()?;
+        rest = behind;
+        prost::decode_length_delimiter(&mut rest).ok()?;
+        let length = prost::decode_length_delimiter(&mut rest).ok()?;
+        (count == 1 && *kind == VALUE_OF_A_FAMILY).then(|| rest.get(..length)).flatten()
+    };
+    key().is_some_and(is_book_key)
 }
 
 /// The chain record that a batch ends with: behind its key, with its length in front.

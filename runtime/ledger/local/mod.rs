@@ -7,6 +7,7 @@
 //! nothing is missing; `loss.rs` is the one way past that. `options.rs` says how RocksDB is set up and what memory it takes.
 
 mod batch;
+mod books;
 mod confirmed;
 mod directory;
 mod log;
@@ -19,6 +20,7 @@ mod read;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -29,6 +31,7 @@ use millpond_engine::{
     Write, moved_lanes,
 };
 use millpond_protocol::TypeName;
+use millpond_publisher::Incarnation;
 use rocksdb::{DB, WriteBatch, WriteOptions};
 
 use self::batch::{Batcher, Committed, move_lanes};
@@ -36,7 +39,7 @@ use self::confirmed::{Confirmed, Mark};
 use self::directory::Directory;
 use self::read::{View, families};
 use super::keys::KeyBuffer;
-use super::{Ledger, LedgerError, LedgerMeasures};
+use super::{Ledger, LedgerError, LedgerMeasures, RefusedByEgress};
 
 pub use self::directory::FORMAT;
 pub use self::options::{MEMORY_BYTES, UNFLUSHED_BYTES};
@@ -139,6 +142,26 @@ impl Ledger for LocalLedger {
 
     fn specs(&self) -> Result<Vec<(TypeName, StateSpec)>, LedgerError> {
         View::of(&self.db).specs()
+    }
+
+    fn identity(&self) -> Result<u128, LedgerError> {
+        books::identity(&self.db)
+    }
+
+    fn lineage(&self, lane: &LaneName) -> Result<Vec<Incarnation>, LedgerError> {
+        books::lineage(&self.db, lane)
+    }
+
+    fn claim(&self, lane: &LaneName, lineage: &[Incarnation]) -> Result<(), LedgerError> {
+        books::claim(&self.db, lane, lineage)
+    }
+
+    fn refuse(&self, lane: &LaneName, refused: &RefusedByEgress) -> Result<(), LedgerError> {
+        books::refuse(&self.db, lane, refused)
+    }
+
+    fn refused(&self, lane: &LaneName) -> Result<BTreeMap<u64, RefusedByEgress>, LedgerError> {
+        books::refused(&self.db, lane)
     }
 
     fn delayed(

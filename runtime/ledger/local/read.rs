@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use millpond_engine::{
     Backlog, DelayedMessage, Expiration, FailureRecord, IdempotencyEntry, Invocation, KEY_GROUPS, LaneName, Lanes,
-    Lives, Load, Loaded, LoadedAddress, Meta, Millis, NEW_LANE, Restored, Sequence, StateSpec, StateValue,
+    Lives, Load, Loaded, LoadedAddress, Meta, Millis, NEW_LANE, Partition, Restored, Sequence, StateSpec, StateValue,
 };
 use millpond_protocol::{Address, TypeName};
 use prost::Message;
@@ -19,9 +19,10 @@ use super::options::{QUEUES, VALUES};
 use crate::ledger::keys::{self, Key, KeyBuffer, end_of};
 use crate::ledger::records::{
     AccessedRecord, BacklogRecord, ChainRecord, DelayedRecord, FailureOfAddress, IdempotencyRecord, LaneRecord,
-    MetaRecord, PendingRecord, SpecRecord, StateRecord, TokenRecord, corrupt, decode, outbox_ranges,
+    MetaRecord, PendingRecord, PositionRecord, RefusedRecord, SpecRecord, StateRecord, TokenRecord, corrupt, decode,
+    outbox_ranges,
 };
-use crate::ledger::{LedgerError, local::storage};
+use crate::ledger::{LedgerError, RefusedByEgress, local::storage};
 
 /// A cancellation token, and due time and sequence number of the message behind it.
 type NamedMessage = (Arc<str>, (Millis, Sequence));
@@ -64,8 +65,38 @@ impl<'a> View<'a> {
             rows.next();
         }
         rows.status().map_err(storage("reading lanes"))?;
-        let backlogs = self.backlogs()?;
-        Ok(Restored { meta: meta.map(Meta::from).unwrap_or_default(), lanes, backlogs })
+        let (backlogs, positions) = (self.backlogs()?, self.positions()?);
+        Ok(Restored { meta: meta.map(Meta::from).unwrap_or_default(), lanes, backlogs, positions })
+    }
+
+    fn positions(&self) -> Result<BTreeMap<Partition, u64>, LedgerError> {
+        let mut positions = BTreeMap::new();
+        let mut rows = self.range(self.queues, keys::POSITIONS, &end_of(keys::POSITIONS));
+        rows.seek(keys::POSITIONS);
+        while let Some((key, value)) = rows.item() {
+            let Some(Key::Position(partition)) = Key::parse(key) else {
+                return Err(corrupt(key, "it is no position"));
+            };
+            positions.insert(partition, decode::<PositionRecord>(key, value)?.next);
+            rows.next();
+        }
+        rows.status().map_err(storage("reading positions"))?;
+        Ok(positions)
+    }
+
+    /// Records of a lane that its egress refused, by number.
+    pub fn refused(&self, prefix: &[u8]) -> Result<BTreeMap<u64, RefusedByEgress>, LedgerError> {
+        let mut refused = BTreeMap::new();
+        let mut rows = self.range(self.queues, prefix, &end_of(prefix));
+        rows.seek(prefix);
+        while let Some((key, value)) = rows.item() {
+            let sequence = number_behind(key, prefix)?;
+            let RefusedRecord { record, error } = decode(key, value)?;
+            refused.insert(sequence, RefusedByEgress { sequence, record, error });
+            rows.next();
+        }
+        rows.status().map_err(storage("reading refused records"))?;
+        Ok(refused)
     }
 
     fn backlogs(&self) -> Result<BTreeMap<TypeName, Backlog>, LedgerError> {
@@ -401,7 +432,7 @@ impl<'a> View<'a> {
         self.snapshot.get_pinned_cf(self.queues, key).map_err(storage("reading a record"))
     }
 
-    fn record<R: Message + Default>(&self, key: &[u8]) -> Result<Option<R>, LedgerError> {
+    pub fn record<R: Message + Default>(&self, key: &[u8]) -> Result<Option<R>, LedgerError> {
         self.get(key)?.map(|bytes| decode(key, &bytes)).transpose()
     }
 

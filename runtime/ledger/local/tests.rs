@@ -94,3 +94,22 @@ fn the_chain_is_that_of_the_log() {
     let writer = ledger.writer.lock().expect("nobody panicked");
     assert_eq!((writer.committed.checkpoint, writer.committed.chain), (20, chain.chain));
 }
+
+/// What publishers keep stands between checkpoints in the log, and a start reads past it.
+#[test]
+fn books_stand_between_checkpoints() {
+    let (directory, ledger) = ledger();
+    let path = directory.path().to_owned();
+    let mut hand = Hand::new();
+    let starts = |id| vec![millpond_publisher::Incarnation { id, after: 0 }];
+    let identity = ledger.identity().expect("it is chosen");
+    for id in 0..5 {
+        ledger.claim(&lane("a"), &starts(id)).expect("it is written");
+        hand.commit(&ledger, vec![state(&address("a"), "seen", Some(value("1")))]);
+    }
+    ledger.claim(&lane("a"), &starts(9)).expect("it is written");
+    drop(ledger);
+    let ledger = LocalLedger::open(&path).expect("nothing is missing");
+    assert_eq!(ledger.identity().expect("it can be read"), identity);
+    assert_eq!(ledger.lineage(&lane("a")).expect("it can be read"), starts(9));
+}

@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use millpond_engine::{
-    Backlog, Expiration, FailureKind, FailureRecord, KEY_GROUPS, LaneId, LaneName, Load, Loaded, Place, StateSpec,
-    StateValue, Write, key_group,
+    Backlog, Expiration, FailureKind, FailureRecord, KEY_GROUPS, LaneId, LaneName, Load, Loaded, Partition, Place,
+    StateSpec, StateValue, Write, key_group,
 };
 use millpond_protocol::Address;
+use millpond_publisher::Incarnation;
 
 use super::words::*;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, RefusedByEgress};
 
 macro_rules! promises {
     ($($promise:ident)*) => {
@@ -60,6 +61,8 @@ promises! {
     invocations_come_in_pages
     failures_and_backlogs_are_kept
     values_that_are_over_are_found
+    positions_are_kept
+    publishers_keep_their_books
     loads_see_whole_checkpoints
 }
 
@@ -595,6 +598,49 @@ fn values_that_are_over_are_found(subject: &mut impl Subject) {
 
 /// Each checkpoint finishes one invocation, adds the next, counts in two states and adds a record. Whoever looks from
 /// another thread must find all of that at the same count, and never an older one than before.
+fn positions_are_kept(subject: &mut impl Subject) {
+    let mut hand = Hand::new();
+    let partition =
+        |topic: &str, number| Partition { ingress: typename("com.example", "in"), topic: topic.into(), number };
+    let position = |partition: Partition, next| Write::Position { partition: Arc::new(partition), next };
+    let writes =
+        vec![position(partition("a", 0), 7), position(partition("a", u32::MAX), 0), position(partition("aa", 0), 1)];
+    hand.commit(subject.ledger(), writes);
+    hand.commit(subject.ledger(), vec![position(partition("a", 0), u64::MAX), position(partition("b", 1), 3)]);
+    let expected = [(("a", 0), u64::MAX), (("a", u32::MAX), 0), (("aa", 0), 1), (("b", 1), 3)]
+        .map(|((topic, number), next)| (partition(topic, number), next));
+    for _ in 0..2 {
+        let found: Vec<_> = subject.ledger().restore().expect("it can be read").positions.into_iter().collect();
+        assert_eq!(found, expected);
+        subject.reopen();
+    }
+}
+
+fn publishers_keep_their_books(subject: &mut impl Subject) {
+    let starts = |ids: &[u64]| ids.iter().map(|id| Incarnation { id: *id, after: id / 2 }).collect::<Vec<_>>();
+    let refused = |sequence| RefusedByEgress { sequence, record: "r".into(), error: "too large".to_owned() };
+    let identity = subject.ledger().identity().expect("it is chosen");
+    assert_eq!(subject.ledger().lineage(&lane("a")).expect("it can be read"), []);
+    subject.ledger().claim(&lane("a"), &starts(&[1, u64::MAX])).expect("it is written");
+    subject.ledger().claim(&lane("aa"), &starts(&[3])).expect("it is written");
+    for sequence in [2, 300, 2] {
+        subject.ledger().refuse(&lane("a"), &refused(sequence)).expect("it is written");
+    }
+    for _ in 0..2 {
+        let ledger = subject.ledger();
+        assert_eq!(ledger.identity().expect("it can be read"), identity);
+        assert_eq!(ledger.lineage(&lane("a")).expect("it can be read"), starts(&[1, u64::MAX]));
+        assert_eq!(ledger.lineage(&lane("aa")).expect("it can be read"), starts(&[3]));
+        let found: Vec<_> = ledger.refused(&lane("a")).expect("they can be read").into_values().collect();
+        assert_eq!(found, [refused(2), refused(300)]);
+        assert!(ledger.refused(&lane("aa")).expect("they can be read").is_empty());
+        assert_eq!(ledger.restore().expect("it can be read"), Default::default(), "no checkpoint knows of it");
+        subject.reopen();
+    }
+    subject.ledger().claim(&lane("a"), &starts(&[9])).expect("it is written");
+    assert_eq!(subject.ledger().lineage(&lane("a")).expect("it can be read"), starts(&[9]));
+}
+
 fn loads_see_whole_checkpoints(subject: &mut impl Subject) {
     const CHECKPOINTS: u64 = 300;
     let of = address("a");

@@ -11,6 +11,7 @@ mod dependencies;
 mod functions;
 mod greeter;
 mod http;
+mod kafka;
 mod kills;
 mod lifecycle;
 mod operations;

@@ -46,6 +46,11 @@ impl Installation {
         self.power.as_ref().expect("it has a supply").mend();
     }
 
+    /// Another module in place of the one that is there, for the next start.
+    pub fn rewrite(&self, module: &str) {
+        std::fs::write(self.folder.path().join("module.yaml"), module).expect("it can be written to");
+    }
+
     /// The command that a user would type, with any free port for the admin API.
     pub fn command(&self, admin: &str) -> Command {
         // No test depends on how full the disk of this machine is.

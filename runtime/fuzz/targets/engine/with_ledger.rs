@@ -309,7 +309,7 @@ impl Driver {
                     let paused = matches!(output, Output::Pause);
                     assert_ne!(std::mem::replace(&mut self.paused, paused), paused, "{output:?} twice");
                 }
-                Output::Notice(_) => {}
+                Output::HeldBack { .. } | Output::Notice(_) => {}
                 Output::Stopped => {
                     assert!(self.stopping && self.checkpoint.is_none(), "not everything is durable");
                     self.stopped = true;
