@@ -14,13 +14,15 @@ use tracing::debug;
 pub(crate) struct Events<T> {
     /// Errors of the client as a whole: code and words.
     pub(crate) errors: Vec<(RDKafkaErrorCode, String)>,
+    /// Why a connection was refused last, in the words of the client's log, which say more than its errors.
+    pub(crate) refusal: Option<String>,
     /// Delivery reports: what was sent, and what became of it.
     pub(crate) reports: Vec<(T, Option<KafkaError>)>,
 }
 
 impl<T> Default for Events<T> {
     fn default() -> Events<T> {
-        Events { errors: Vec::new(), reports: Vec::new() }
+        Events { errors: Vec::new(), refusal: None, reports: Vec::new() }
     }
 }
 
@@ -32,7 +34,8 @@ impl<T> Events<T> {
             RDKafkaErrorCode::AllBrokersDown => 0,
             _ => 1,
         };
-        self.errors.iter().max_by_key(|(code, _)| why(*code)).map(|(_, words)| words.clone())
+        let error = self.errors.iter().max_by_key(|(code, _)| why(*code)).map(|(_, words)| words.clone());
+        self.refusal.clone().or(error)
     }
 }
 
@@ -50,6 +53,11 @@ impl<T> Client<T> {
         (Client { name: name.into(), events: Arc::clone(&events) }, events)
     }
 
+    /// The context of another client whose events are found in the same place.
+    pub(crate) fn sharing(name: impl Into<String>, events: &Arc<Mutex<Events<T>>>) -> Client<T> {
+        Client { name: name.into(), events: Arc::clone(events) }
+    }
+
     fn events(&self) -> MutexGuard<'_, Events<T>> {
         self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -59,6 +67,10 @@ impl<T: Send + Sync + 'static> ClientContext for Client<T> {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         // What matters of it comes as an error, too; a broker that is away is told by whoever drives the client.
         debug!(client = %self.name, ?level, facility, message, "kafka client");
+        // Told apart by words: the same line tells of connections that merely ended.
+        if facility == "FAIL" && ["SSL", "SASL", "certificate"].iter().any(|word| message.contains(word)) {
+            self.events().refusal = Some(message.to_owned());
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

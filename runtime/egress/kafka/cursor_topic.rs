@@ -1,5 +1,6 @@
 //! The topic of cursors, `<app>.outbox` in the egress's own cluster: made when it is missing, measured, and read.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,12 +14,13 @@ use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::CALL;
-use crate::kafka::{Client, Settings};
+use crate::kafka::{Client, Events, Settings};
 
 /// The topic and who looks at it.
 pub(super) struct CursorTopic {
     pub(super) topic: String,
     settings: Settings,
+    events: Arc<Mutex<Events<()>>>,
     made: bool,
 }
 
@@ -31,7 +33,7 @@ impl CursorTopic {
         settings.set("enable.partition.eof", "true");
         // What was there may have been removed: then the beginning is where to look.
         settings.set("auto.offset.reset", "earliest");
-        CursorTopic { topic: format!("{app}.outbox"), settings, made: false }
+        CursorTopic { topic: format!("{app}.outbox"), settings, events: Arc::default(), made: false }
     }
 
     /// Makes the topic unless it is there. Without the right to make it, somebody else has to.
@@ -55,6 +57,11 @@ impl CursorTopic {
         }
         self.made = true;
         Ok(())
+    }
+
+    /// What the client complained of since this was asked last.
+    pub(super) fn complaint(&self) -> Option<String> {
+        std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner)).complaint()
     }
 
     fn exists(&self) -> Result<bool, KafkaError> {
@@ -117,7 +124,7 @@ impl CursorTopic {
             Isolation::Uncommitted => "read_uncommitted",
             Isolation::Committed => "read_committed",
         };
-        let (client, _) = Client::new("cursor");
+        let client = Client::sharing("cursor", &self.events);
         self.settings.config().set("isolation.level", level).create_with_context(client)
     }
 }

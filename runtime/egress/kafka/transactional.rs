@@ -256,7 +256,8 @@ impl Driver {
 
     fn failed(&mut self, session: SessionId, error: &KafkaError) {
         self.look();
-        let failure = failure(error, self.complaint.as_deref());
+        let complaint = self.cursors.complaint().or_else(|| self.complaint.clone());
+        let failure = failure(error, complaint.as_deref());
         self.told.push_back(Input::Failed { session, failure });
     }
 

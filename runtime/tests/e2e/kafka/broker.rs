@@ -180,9 +180,14 @@ impl Broker {
         reader.places
     }
 
-    /// Somebody who sends records.
+    /// Somebody who sends records, each once also when the broker dies meanwhile.
     pub fn sender(&self) -> Sender {
-        let producer = self.config().set("partitioner", "murmur2_random").set("linger.ms", "5").create();
+        let producer = self
+            .config()
+            .set("partitioner", "murmur2_random")
+            .set("linger.ms", "5")
+            .set("enable.idempotence", "true")
+            .create();
         Sender(producer.expect("a client"))
     }
 
