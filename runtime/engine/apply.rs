@@ -4,22 +4,19 @@
 //! cancellations, records for egresses, state. All of it lands in the same delta as the end of the invocations that caused it.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use millpond_protocol::{Address, TypeName};
+use millpond_protocol::TypeName;
 
 use crate::cells::Slot;
 use crate::engine::Engine;
 use crate::function::Function;
-use crate::{
-    CallId, DelayedEffect, DelayedMessage, Effects, Expiration, Invocation, Limits, Message, Mutation, Rejection,
-    StateValue,
-};
+use crate::{CallId, DelayedEffect, Effects, Expiration, Invocation, Limits, Mutation, Rejection, StateValue};
 
 impl Engine {
     pub(crate) fn check(&self, call: CallId, effects: &Effects) -> Result<(), Rejection> {
         let Some(slot) = self.calls.get(&call) else { return Ok(()) };
         let function = &self.functions[self.cells[*slot].function];
+        effects.delayed.iter().try_for_each(check_delay)?;
         self.check_delayed(&self.cells[*slot].address.id, effects)?;
         self.check_targets(effects)?;
         if let Some(record) = effects.egress.iter().find(|record| record.lane.0 as usize >= self.lanes.len()) {
@@ -75,29 +72,6 @@ impl Engine {
         self.go_on(slot);
     }
 
-    fn apply_delayed(&mut self, sender: &Address, effect: DelayedEffect) {
-        match effect {
-            DelayedEffect::Send { delay_ms, message, token } => {
-                let due = self.now.saturating_add(u64::try_from(delay_ms).expect("checked not to be negative"));
-                let token: Option<Arc<str>> = (!token.is_empty()).then(|| token.into());
-                let Message { target, argument } = message;
-                let kept = DelayedMessage { sender: sender.clone(), target, argument, token: token.clone() };
-                // A type that is named is known from here on: it counts towards their limit.
-                self.functions.enter(&kept.target.function, &self.config.endpoints);
-                let due = self.delay(due, kept);
-                if let Some(token) = token {
-                    self.set_token(&sender.id, &token, Some(due));
-                }
-            }
-            DelayedEffect::Cancel { token } => {
-                if let Some(due) = self.token(&sender.id, &token) {
-                    self.cancel(&sender.id, due);
-                    self.set_token(&sender.id, &token.into(), None);
-                }
-            }
-        }
-    }
-
     /// The invocations of the batch have run.
     fn finish_batch(&mut self, slot: Slot) {
         let cell = &mut self.cells[slot];
@@ -145,6 +119,15 @@ impl Engine {
         if mortal {
             self.expires();
         }
+    }
+}
+
+fn check_delay(effect: &DelayedEffect) -> Result<(), Rejection> {
+    match effect {
+        DelayedEffect::Send { delay_ms, .. } if *delay_ms < 0 => {
+            Err(Rejection::new("MP3012", format!("the answer delays a message by {delay_ms} ms")))
+        }
+        _ => Ok(()),
     }
 }
 

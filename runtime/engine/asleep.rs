@@ -17,7 +17,7 @@ impl Engine {
     /// Parked addresses of a function type that are in the ledger only are looked at again.
     pub(crate) fn wake_sleepers(&mut self, function: FunctionId) {
         if let Some(due) = self.functions[function].asleep.take() {
-            self.spill.asleep.remove(&(due, function));
+            self.asleep.remove(&(due, function));
             self.left_behind(function);
         }
     }
@@ -36,18 +36,18 @@ impl Engine {
             return;
         }
         if let Some(later) = function.asleep.replace(due) {
-            self.spill.asleep.remove(&(later, id));
+            self.asleep.remove(&(later, id));
         }
-        self.spill.asleep.insert((due, id));
+        self.asleep.insert((due, id));
         self.set_timer(due, Timer::Function(id));
     }
 
     /// Parked addresses in the ledger only whose time has come are left behind like others.
     pub(crate) fn sleepers_due(&mut self) {
-        while let Some((due, function)) = self.spill.asleep.first().copied()
+        while let Some((due, function)) = self.asleep.first().copied()
             && due <= self.now
         {
-            self.spill.asleep.pop_first();
+            self.asleep.pop_first();
             self.functions[function].asleep = None;
             self.left_behind(function);
         }

@@ -9,15 +9,9 @@ use millpond_protocol::Address;
 
 use crate::failure::Failure;
 use crate::functions::FunctionId;
-use crate::mailbox::{Mailbox, Pending};
+use crate::mailbox::Mailbox;
 use crate::phase::Phase;
-use crate::{
-    AddressView, CallView, FailureRecord, FailureView, Invocation, InvocationView, Millis, Sequence, StateValue,
-    StateView,
-};
-
-/// Invocations of a mailbox that are shown.
-const SHOWN: usize = 32;
+use crate::{FailureRecord, Millis, Sequence, StateValue};
 
 /// One address.
 pub(crate) struct Cell {
@@ -184,48 +178,6 @@ impl Cell {
             parked: failure.parked?,
             next,
         })
-    }
-
-    pub(crate) fn view(&self) -> Option<AddressView> {
-        if matches!(self.phase, Phase::Loading | Phase::Away) {
-            return None;
-        }
-        let in_flight = matches!(self.phase, Phase::InFlight(_));
-        let first = self.mailbox.head().front().map(|pending| pending.sequence);
-        let next = match self.phase {
-            Phase::BackOff((due, _)) | Phase::Parked((due, _)) if due < Millis::MAX => Some(due),
-            _ => None,
-        };
-        Some(AddressView {
-            states: self.states.iter().filter_map(State::view).collect(),
-            mailbox: self.mailbox.head().iter().take(SHOWN).map(Pending::view).collect(),
-            waiting: self.mailbox.in_memory() - if in_flight { self.batch } else { 0 },
-            more: self.mailbox.has_gap(),
-            first,
-            call: in_flight.then_some(CallView { batch: self.batch, began: self.began, attempt: self.attempts }),
-            failure: self.failure.as_ref().map(|failure| FailureView {
-                kind: failure.kind,
-                code: failure.code.clone(),
-                error: failure.error.clone(),
-                attempts: failure.attempts,
-                since: failure.since,
-                next,
-                parked: matches!(self.phase, Phase::Parked(_)),
-            }),
-        })
-    }
-}
-
-impl State {
-    fn view(&self) -> Option<StateView> {
-        Some(StateView { name: self.name.clone(), value: self.value.clone()?, expires: None })
-    }
-}
-
-impl Pending {
-    fn view(&self) -> InvocationView {
-        let Invocation { caller, argument, arrived } = self.invocation.clone();
-        InvocationView { sequence: self.sequence, caller, argument, arrived }
     }
 }
 

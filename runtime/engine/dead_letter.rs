@@ -14,7 +14,7 @@ use millpond_protocol::Address;
 use crate::cells::Slot;
 use crate::engine::Engine;
 use crate::phase::Phase;
-use crate::{Invocation, LaneId, Millis, Notice, Sequence};
+use crate::{FailurePolicy, Invocation, LaneId, Millis, Notice, Sequence};
 
 /// An invocation that did not run, with what is known of why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,5 +107,18 @@ impl Engine {
         if self.cells[slot].phase == Phase::Idle {
             self.probe_again(self.cells[slot].function);
         }
+    }
+
+    /// The budget is used up and the last word was a rejection: what the policy does. False when it parks.
+    pub(crate) fn give_up(&mut self, slot: Slot) -> bool {
+        let Some(endpoint) = self.endpoint_of(slot) else { return false };
+        let (policy, route) = (endpoint.failure_policy, endpoint.dead_letters.clone());
+        match (policy, route) {
+            (FailurePolicy::Drop, _) => self.take_out(slot, None, DecidedBy::Policy),
+            (FailurePolicy::DeadLetter, Some(route)) => self.take_out(slot, Some(&route), DecidedBy::Policy),
+            (FailurePolicy::DeadLetter, None) | (FailurePolicy::Park, _) => return false,
+        }
+        self.go_on_behind(slot);
+        true
     }
 }

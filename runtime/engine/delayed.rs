@@ -9,8 +9,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use millpond_protocol::Address;
+
 use crate::engine::Engine;
-use crate::{DelayedMessage, Invocation, Load, Millis, Sequence, Write};
+use crate::{DelayedEffect, DelayedMessage, Invocation, Load, Message, Millis, Sequence, Write};
 
 /// Due time and sequence number: the one order of delayed messages.
 pub(crate) type Due = (Millis, Sequence);
@@ -204,5 +206,28 @@ impl Engine {
             }
         }
         self.delayed.durable(self.delta.durable());
+    }
+
+    pub(crate) fn apply_delayed(&mut self, sender: &Address, effect: DelayedEffect) {
+        match effect {
+            DelayedEffect::Send { delay_ms, message, token } => {
+                let due = self.now.saturating_add(u64::try_from(delay_ms).expect("checked not to be negative"));
+                let token: Option<Arc<str>> = (!token.is_empty()).then(|| token.into());
+                let Message { target, argument } = message;
+                let kept = DelayedMessage { sender: sender.clone(), target, argument, token: token.clone() };
+                // A type that is named is known from here on: it counts towards their limit.
+                self.functions.enter(&kept.target.function, &self.config.endpoints);
+                let due = self.delay(due, kept);
+                if let Some(token) = token {
+                    self.set_token(&sender.id, &token, Some(due));
+                }
+            }
+            DelayedEffect::Cancel { token } => {
+                if let Some(due) = self.token(&sender.id, &token) {
+                    self.cancel(&sender.id, due);
+                    self.set_token(&sender.id, &token.into(), None);
+                }
+            }
+        }
     }
 }

@@ -130,6 +130,22 @@ impl Engine {
     }
 }
 
+impl Function {
+    /// The next one in line. One that failed has a turn behind eight others, or when there is nobody else.
+    fn next_in_line(&mut self) -> Option<Slot> {
+        const OTHERS: u32 = 8;
+        if (self.line.is_empty() || self.passed_by >= OTHERS)
+            && let Some(slot) = self.retries.pop_front()
+        {
+            self.passed_by = 0;
+            return Some(slot);
+        }
+        let slot = self.line.pop_front()?;
+        self.passed_by += 1;
+        Some(slot)
+    }
+}
+
 /// How many invocations go out together.
 fn batch(cell: &Cell, bytes_max: usize) -> usize {
     if cell.one_by_one > 0 {

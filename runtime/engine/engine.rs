@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use foldhash::fast::FixedState;
-use millpond_protocol::{Address, TypeName};
 
 use crate::cells::{Cells, Slot};
 use crate::delayed::Delayed;
@@ -14,14 +13,14 @@ use crate::functions::{FunctionId, Functions};
 use crate::idempotency::Idempotency;
 use crate::lane::Lane;
 use crate::position::Positions;
+use crate::recall::Recall;
 use crate::seal::Delta;
-use crate::spill::Spill;
 use crate::sweep::Sweep;
 use crate::timers::{Timer, TimerKey};
 use crate::tokens::Tokens;
 use crate::{
-    AddressView, Answer, CallId, EndpointConfig, EngineConfig, Expiration, FunctionView, Input, Load, Loaded, Metrics,
-    Millis, Notice, Operation, Output, Receipt, Restored, Sequence,
+    Answer, CallId, EndpointConfig, EngineConfig, Input, Load, Loaded, Millis, Notice, Operation, Output, Receipt,
+    Restored, Sequence,
 };
 
 /// The state machine. Its contract is the head of this crate.
@@ -41,7 +40,11 @@ pub struct Engine {
     pub(crate) delayed: Delayed,
     pub(crate) tokens: Tokens,
     pub(crate) delta: Delta,
-    pub(crate) spill: Spill,
+    pub(crate) recall: Recall,
+    /// Function types with parked addresses in the ledger only, and when they are looked at again.
+    pub(crate) asleep: BTreeSet<(Millis, FunctionId)>,
+    /// Parked addresses may have become durable since they were asked to make room.
+    pub(crate) may_make_room: bool,
     pub(crate) sweep: Sweep,
     /// Addresses that passes and walks load.
     pub(crate) recalling: usize,
@@ -103,7 +106,9 @@ impl Engine {
             delayed: Delayed::new(),
             tokens: Tokens::default(),
             delta: Delta::new(restored.meta.checkpoint),
-            spill: Spill::new(),
+            recall: Recall::new(),
+            asleep: BTreeSet::new(),
+            may_make_room: true,
             sweep: Sweep::default(),
             recalling: 0,
             probing_bytes: 0,
@@ -184,65 +189,6 @@ impl Engine {
     /// The highest time seen.
     pub fn now(&self) -> Millis {
         self.now
-    }
-
-    /// What is in memory of one address; `None` when nothing is, or while it is being loaded.
-    pub fn view(&self, address: &Address) -> Option<AddressView> {
-        let cell = &self.cells[self.cells.find(address)?];
-        let specs = &self.functions[cell.function].specs;
-        let mut view = cell.view()?;
-        for state in &mut view.states {
-            let expiration = specs.get(&state.name).map_or(Expiration::None, |spec| spec.expiration);
-            state.expires = expiration.ends(state.value.written, cell.accessed);
-        }
-        view.states.retain(|state| state.expires.is_none_or(|end| end > self.now));
-        Some(view)
-    }
-
-    /// Function types in the order in which they were met, from the place `from` on, and whether there are more.
-    pub fn functions(&self, from: usize, most: usize) -> (Vec<FunctionView>, bool) {
-        let views = self.functions.views(from, most, &self.blocked());
-        let more = from.saturating_add(views.len()) < self.functions.len();
-        (views, more)
-    }
-
-    /// Addresses whose producers wait, by function type.
-    fn blocked(&self) -> BTreeMap<FunctionId, u64> {
-        let mut blocked = BTreeMap::new();
-        for slot in self.held.keys() {
-            *blocked.entry(self.cells[*slot].function).or_insert(0) += 1;
-        }
-        blocked
-    }
-
-    /// Counters and gauges.
-    pub fn metrics(&self) -> Metrics {
-        let (functions, other_functions) = self.functions.metrics(self.config.limits.measured_types, &self.blocked());
-        Metrics {
-            functions,
-            other_functions,
-            function_types: self.functions.len(),
-            addresses: self.cells.len(),
-            parked: self.functions.iter().map(|(_, function)| function.backlog.parked).sum(),
-            waiting_bytes: self.waiting_bytes,
-            pending_bytes: self.pending_bytes,
-            cache_bytes: self.cells.idle_bytes(),
-            delayed: self.delayed.len(),
-            calls_in_flight: self.calls.len(),
-            checkpoints: self.counters.checkpoints,
-            checkpoint_writes: self.counters.checkpoint_writes,
-            ingested: self.counters.ingested,
-            repeated: self.counters.repeated,
-            keys_forgotten: self.idempotency.forgotten_early(),
-            paused: self.paused,
-            lane_records: self.lanes.iter().map(Lane::waiting).collect(),
-            lane_totals: self.lanes.iter().map(Lane::total).collect(),
-        }
-    }
-
-    /// True when a module's endpoint serves the function type.
-    pub fn serves(&self, function: &TypeName) -> bool {
-        crate::functions::find_endpoint(&self.config.endpoints, function).is_some()
     }
 
     fn stop(&mut self) {

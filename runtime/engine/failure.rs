@@ -12,7 +12,7 @@ use crate::cells::Slot;
 use crate::engine::Engine;
 use crate::phase::Phase;
 use crate::timers::Timer;
-use crate::{CallId, DecidedBy, FailurePolicy, FailureRecord, Millis, Notice};
+use crate::{CallId, FailureRecord, Millis, Notice};
 
 /// Why an attempt brought no usable answer. The invoker classifies, the engine decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -190,19 +190,6 @@ impl Engine {
         if failure.kind == FailureKind::Rejected {
             self.wake_some(function);
         }
-    }
-
-    /// The budget is used up and the last word was a rejection: what the policy does. False when it parks.
-    pub(crate) fn give_up(&mut self, slot: Slot) -> bool {
-        let Some(endpoint) = self.endpoint_of(slot) else { return false };
-        let (policy, route) = (endpoint.failure_policy, endpoint.dead_letters.clone());
-        match (policy, route) {
-            (FailurePolicy::Drop, _) => self.take_out(slot, None, DecidedBy::Policy),
-            (FailurePolicy::DeadLetter, Some(route)) => self.take_out(slot, Some(&route), DecidedBy::Policy),
-            (FailurePolicy::DeadLetter, None) | (FailurePolicy::Park, _) => return false,
-        }
-        self.go_on_behind(slot);
-        true
     }
 }
 

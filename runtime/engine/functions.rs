@@ -2,13 +2,13 @@
 //!
 //! A type is entered at its first mention and stays; how many there may be is a limit.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
 use millpond_protocol::TypeName;
 
 use crate::function::Function;
-use crate::{Backlog, EndpointConfig, FunctionMetrics, FunctionPattern, FunctionView, Write};
+use crate::{Backlog, EndpointConfig, FunctionPattern, Write};
 
 /// The place of a function type in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,37 +55,6 @@ impl Functions {
         self.list.push(Function::new(name.clone(), endpoint, calls_max));
         self.index.insert(name.clone(), id);
         id
-    }
-
-    /// The metrics of the first so many function types, and those of all others together. `blocked` is counted by the
-    /// caller. Which types are first never changes, so no counter ever runs backwards.
-    pub(crate) fn metrics(
-        &self,
-        most: usize,
-        blocked: &BTreeMap<FunctionId, u64>,
-    ) -> (BTreeMap<TypeName, FunctionMetrics>, FunctionMetrics) {
-        let mut single = BTreeMap::new();
-        let mut others = FunctionMetrics::default();
-        for (id, function) in self.iter() {
-            let metrics = FunctionMetrics { blocked: blocked.get(&id).copied().unwrap_or(0), ..function.measure() };
-            match single.len() < most {
-                true => _ = single.insert(function.name.clone(), metrics),
-                false => others.add(&metrics),
-            }
-        }
-        (single, others)
-    }
-
-    /// Function types in the order in which they were met, from the place `from` on.
-    pub(crate) fn views(&self, from: usize, most: usize, blocked: &BTreeMap<FunctionId, u64>) -> Vec<FunctionView> {
-        let view = |(id, function): (FunctionId, &Function)| FunctionView {
-            name: function.name.clone(),
-            endpoint: function.endpoint,
-            learned: function.learned,
-            specs: function.specs.values().cloned().collect(),
-            metrics: FunctionMetrics { blocked: blocked.get(&id).copied().unwrap_or(0), ..function.measure() },
-        };
-        self.iter().skip(from).take(most).map(view).collect()
     }
 
     /// What a function type has waiting, to be changed.

@@ -2,7 +2,8 @@
 //!
 //! # The contract
 //! [`Engine`] is a plain state machine. It has no thread, clock, socket, file or random source; given the same inputs at
-//! the same times it gives the same outputs, byte for byte. A driver does three things, in this order, for ever:
+//! the same times it gives the same outputs, byte for byte. A driver does three things, in this order, for ever; it
+//! begins with the second, because [`Engine::new`] has outputs already:
 //!
 //! 1. [`Engine::handle`] one [`Input`] together with the time, a number of milliseconds. Time never goes backwards in
 //!    here: a smaller number is read as the highest one seen, also over a restart, because a checkpoint carries it.
@@ -19,10 +20,10 @@
 //! | [`Input::Reply`] | a function answered | `Call`, `Load`, `Checkpoint`, `Resume` |
 //! | [`Input::CallFailed`] | an attempt brought no usable answer | `Notice`, a later `Call`, a dead letter |
 //! | [`Input::Freed`] | outbox entries left: published, taken, freed | `Checkpoint`, `Answer` |
-//! | [`Input::Operate`] | a person wants an address tried now, or its first invocation out | `Load`, `Call`, `Answer` |
+//! | [`Input::Operate`] | a person wants an address tried now, or its first invocation out | `Load`, `Call`, `Checkpoint`, `Answer` |
 //! | [`Input::Durable`] | the ledger synced a checkpoint | `Answer`, `Publish`, `Checkpoint`, `Load` |
 //! | [`Input::Tick`] | time passed | `Call`, `Checkpoint`, `Load` |
-//! | [`Input::Stop`] | seal what is there | `Checkpoint`, `Answer`, `Stopped`; nothing follows that |
+//! | [`Input::Stop`] | seal what is there | `Checkpoint`, `Answer`, `Stopped` behind its `Durable`; replies are ignored |
 //!
 //! Any input may cause any output, because room that one makes is used by another; the table says what to look for first.
 //! Each `Load` and each `Call` is answered once; checkpoints are committed in their order, each until it is durable.
@@ -31,20 +32,26 @@
 //! [`Engine::new`] takes what the ledger restores, and begins with a pass over the addresses that have something pending:
 //! all that was not finished is called again, the parked at once. Calls are numbered from 0 again. Producers that had no
 //! answer send again, with their key if it must not count twice. `Publish` is not repeated: a driver that starts publishes
-//! what the restored lanes hold, because the checkpoint may have become durable just before the crash.
+//! what the restored lanes hold, because the checkpoint may have become durable just before the crash. A `Freed` that no
+//! durable checkpoint holds is lost: its records are published again, under their numbers. Ingresses read on from
+//! [`Restored::positions`]: a record and the offset behind it are in one checkpoint. A key is kept for a limited time and
+//! number. How often something was tried is forgotten, unless it is parked; so it is of an address that leaves memory.
 //!
 //! # Words
 //! The *head* of a mailbox is in memory, behind it may be a *gap* that only the ledger has. An address is *parked* when
-//! its budget, the endpoint's `call` time, is used up, and *asleep* when it then left memory. It is *away* while only
-//! arrivals of it are here, and *left behind* when it waits in the ledger for room. A *pass* brings those back; a *walk* removes values that are
-//! over. Of what is parked on an endpoint, or with a whole function type *in trouble*, one address *probes* for all.
-//! The first request to a function type carries no state: the answer teaches the engine what the function declares, and
-//! the batch is sent again with it. A token that an answer names is looked up in the ledger between reply and effect.
+//! its budget, the endpoint's `call` time, is used up, or ends before the function wants to be asked again, and for the
+//! reasons below the picture; it is *asleep* when it then left memory. It is *away* while only arrivals of it are here, and
+//! *left behind* when it waits in the ledger for room. A *pass* brings those back; a *walk* removes values that are over. Of
+//! each function type, one of the addresses that are parked because of their endpoint, or with the type *in trouble*, *probes*
+//! for all. The first request to a function type carries no state: the answer teaches the engine what the function declares,
+//! and the batch is sent again with it. A token that an answer names is looked up in the ledger between reply and effect.
 //!
-//! `Durable` answers an event that is kept, not one that has run, and waits for no load. The producer of an event for an
-//! address that has `maxNumBatchRequests` waiting has its answer when a request of that address is over. Memory, lanes
-//! and the next checkpoint pause intake when they are full; a function type with too much waiting refuses its events;
-//! messages between functions are never refused.
+//! `Durable` answers an event that is kept, not one that has run. It waits for no load of the address; an event with a key is
+//! looked up in the ledger first, and taken in after that. The producer of an event for an address that has
+//! `maxNumBatchRequests` waiting in memory, and stands in line or is called without a failure, has its answer with the
+//! checkpoint behind the next outcome, good or bad. Memory, lanes and the next checkpoint pause intake when they are full; a
+//! function type with too much waiting refuses events (`Full`) and holds records back (`HeldBack`); messages between functions
+//! are never refused.
 //!
 //! Three counts of bytes: *pending* ones are invocations in memory, *waiting* ones are addresses in memory that wait for
 //! anything but an arrival or an answer, the *backlog* of a function type is all that it has not run, in memory and in the
@@ -53,14 +60,14 @@
 //!
 //! # One address in memory
 //! ```text
-//!  Away ──▶ Loading ──┬─ nothing waits ──▶ Idle ──── arrival ─────────────────┐
-//!  no room            │                                                       │
+//!  new                ┌─ nothing waits ──▶ Idle ──── arrival ─────────────────┐
+//!  Away ──▶ Loading ──┤                                                       │
 //!                     ▼                                                       │
 //!        ┌────────▶ Runnable ◀────────────────────────────────────────────────┘
 //!        │            │ its turn
 //!        │            ▼
 //!        │          InFlight ──┬─ answered, nothing waits ───────────────▶ Idle
-//!        │                     ├─ answered, more waits; a batch is cut ──▶ Runnable
+//!        │                     ├─ more waits; states asked for; a cut ───▶ Runnable
 //!        │                     ├─ answered, the rest is in the ledger ───▶ Refilling ──┐ page
 //!        │                     ├─ failed, the budget lasts ──────────────▶ BackOff ────┤ time, a person
 //!        │                     └─ failed, the budget is used up ─────────▶ Parked ─────┤ time, hope, a person
@@ -70,31 +77,41 @@
 //! stored value that has another type than its function declares now, or when the turn came too late. What a policy or a
 //! person takes out leads to where what is left belongs: `Runnable`, `Refilling` or `Idle`. An address may leave memory from
 //! `Away`, `Idle`, `Runnable` or `Parked`, when the ledger has all of it and others need the room. `phase.rs` holds the
-//! arrows, and is the only place where an address changes its phase.
+//! arrows (some more that only an unsound ledger could cause), and is the only place where an address changes its phase.
+//! `Away` leads to `Loading` with room, in a pass, or for a person.
 //!
 //! # One failure
 //! *Unreachable*: nobody judged the messages. The same batch is sent again behind pauses that double; when the endpoint's
-//! `call` time is used up the address is parked, tried about once a minute, and one of those that are parked probes every
-//! second: the first answer of the endpoint wakes them all. No policy ever takes what nobody judged.
+//! `call` time is used up the address is parked, and tried about once a minute (those asleep less often, the more are parked;
+//! each of them also when it is loaded). One of each function type probes every second: the first answer that is accepted
+//! wakes all that are parked on the endpoint. No policy ever takes what nobody judged.
 //!
-//! *Rejected*: the function, or a rule in `apply.rs`, refused. A batch is cut, its invocations go out one by one, and the one
-//! that is still rejected when its `call` time is over meets the endpoint's policy: it is parked, dropped, or becomes a dead
-//! letter in the same checkpoint that ends it. A parked one has one attempt about once a minute.
+//! *Rejected*: the function refused, or its answer broke a rule (`apply.rs`, `learn.rs`, `tokens.rs`). A batch is cut, its
+//! invocations go out one by one, and the one that is still rejected when its `call` time is over meets the endpoint's policy:
+//! it is dropped, becomes a dead letter in the same checkpoint that ends it, or its address is parked with all that waits
+//! behind it. The first rejection behind an outage begins a `call` time of its own. A parked one has one attempt about once a
+//! minute; one that is answered after all wakes two more of its type, and the end of trouble wakes all of it: that is the
+//! *hope* in the picture.
+//!
+//! *No endpoint*: what nobody serves is kept, and waits for a start that knows an endpoint.
 //!
 //! A function type of which nothing but failures comes is in trouble (`window.rs`): one call at a time, with pauses. A person
-//! may try an address now, or take its first invocation out, which must be named by its number: else `NotFirst`. That loads
-//! the address, whatever room there is, and waits for a call in flight: what ran is not skipped.
+//! may have an address tried now (answered when that is arranged), or its first invocation dropped or made a dead letter
+//! (answered when it is durable; `NoRoute` without a place for it), which must be named by its number: else `NotFirst`. That
+//! loads the address, whatever room there is, and waits for a call in flight: what ran is not skipped.
 //!
 //! # What it promises
-//! - One batch in flight per address, in arrival order; what arrives meanwhile is the next batch.
+//! - One batch in flight per address, in arrival order; the next one is what waits then, as far as it is in memory and fits
+//!   into a request.
 //! - The effects of an answer are applied together or not at all, and belong to one checkpoint together with the end of
 //!   the invocations that caused them. So they happen once, however often a function runs.
-//! - What can be seen outside (`Publish`, an `Answer` that says `Durable` of an event) is given out only behind the
-//!   `Durable` of its checkpoint. Refusals say what was not taken in and wait for nothing. Calls are not held back.
+//! - What can be seen outside (`Publish`, an `Answer` that says `Durable`, `Repeated` or `KeyReused` of an event) is given out
+//!   only behind the `Durable` of its checkpoint. Other refusals wait for no checkpoint. Calls are not held back.
 //! - A checkpoint is the difference to the one before. One is on its way at a time; the next one collects meanwhile.
 //! - What grows with the work has a limit in [`Limits`]. Addresses that wait leave memory for the ledger; at a limit
 //!   ingresses pause or single events are refused; nothing is dropped but by an endpoint's policy or a person's word.
 //! - A failure belongs to one address, a function type that fails to that type: others never wait for it.
+//! - [`Engine::view`], [`Engine::functions`] and [`Engine::metrics`] show what is there, and change nothing.
 //! - Bad input from functions and producers is an outcome, never a panic. A panic in here is a broken invariant: stopping
 //!   is better than writing wrong state.
 //!
@@ -118,6 +135,7 @@
 //! | `delayed.rs`, `tokens.rs` | messages for later, and the names that cancel them |
 //! | `expiry.rs`, `sweep.rs` | when values are over; how they leave though nobody asks for them |
 //! | `room.rs` | what is counted, and who has room |
+//! | `show.rs` | what people see |
 //! | `spill.rs`, `asleep.rs`, `recall.rs` | what leaves memory for want of room; the parked of it; how all comes back |
 //! | `timers.rs` | when to look at something again |
 //! | `pressure.rs` | who has to wait when there is too much |
@@ -171,6 +189,7 @@ mod recall;
 mod reply;
 mod room;
 mod seal;
+mod show;
 mod spill;
 mod sweep;
 mod timers;
@@ -185,17 +204,15 @@ pub use config::{EndpointConfig, EngineConfig, FailurePolicy, FunctionPattern, L
 pub use dead_letter::{DeadLetter, DeadLetterForm, DeadLetterRoute, DecidedBy};
 pub use engine::Engine;
 pub use failure::{CallFailure, FailureKind};
-pub use function::FunctionMetrics;
 pub use input::{Event, IdempotencyKey, Input};
 pub use keygroup::{KEY_GROUPS, key_group};
 pub use ledger::{Lanes, MemoryLedger, MovedLane, NEW_LANE, Place, Refused, moved_lanes};
-pub use load::{Load, Loaded, LoadedAddress};
+pub use load::{Lives, Load, Loaded, LoadedAddress};
 pub use operate::Operation;
 pub use output::{Answer, Call, CallState, Notice, Output};
 pub use position::{Partition, Record};
 pub use reply::{DelayedEffect, Effects, EgressRecord, Expiration, Message, Mutation, Rejection, Reply, StateSpec};
-pub use sweep::Lives;
-pub use view::{AddressView, CallView, FailureView, FunctionView, InvocationView, Metrics, StateView};
+pub use view::{AddressView, CallView, FailureView, FunctionMetrics, FunctionView, InvocationView, Metrics, StateView};
 
 /// Milliseconds since the Unix epoch.
 pub type Millis = u64;

@@ -6,9 +6,14 @@
 
 use std::sync::Arc;
 
-use millpond_protocol::Address;
+use millpond_protocol::{Address, TypeName};
 
-use crate::{CallId, DelayedMessage, FailureRecord, IdempotencyEntry, Invocation, Lives, Millis, Sequence, StateValue};
+use crate::{
+    CallId, DelayedMessage, Expiration, FailureRecord, IdempotencyEntry, Invocation, Millis, Sequence, StateValue,
+};
+
+/// The lives of values, by function type and state.
+pub type Lives = Vec<(TypeName, Arc<str>, Expiration)>;
 
 /// A question to the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]

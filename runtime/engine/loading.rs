@@ -86,4 +86,19 @@ impl Engine {
             _ => self.recount(slot),
         }
     }
+
+    /// The cell of an address. If it is not in memory its state is asked for, or, when there is no room, later.
+    pub(crate) fn touch(&mut self, address: Address) -> Slot {
+        if let Some(slot) = self.cells.find(&address) {
+            return slot;
+        }
+        let function = self.functions.enter(&address.function, &self.config.endpoints);
+        let room = self.admits(function);
+        let slot = self.cells.insert(address, function);
+        match room {
+            true => self.start_loading(slot),
+            false => self.left_behind(function),
+        }
+        slot
+    }
 }

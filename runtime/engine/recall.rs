@@ -4,7 +4,7 @@
 //! another pass follows, and begins where the last one had to leave the first address behind. A start is nothing else:
 //! everything was left behind.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use millpond_protocol::Address;
 
@@ -16,7 +16,7 @@ use crate::{Load, Place};
 
 /// A pass over the addresses that the ledger lists: from its start to the end, and from the beginning to its start.
 #[derive(Debug, Default)]
-pub(crate) struct Pass {
+struct Pass {
     start: Option<Address>,
     /// It is between the beginning and its start.
     wrapped: bool,
@@ -34,17 +34,36 @@ pub(crate) struct Pass {
     last: bool,
 }
 
+/// What is in the ledger only, and the pass that brings it back.
+#[derive(Debug)]
+pub(crate) struct Recall {
+    /// Function types with addresses in the ledger only that should come back when there is room.
+    pub(crate) left_behind: BTreeSet<FunctionId>,
+    pass: Option<Pass>,
+    /// Where the next pass begins: where the last one had to leave the first address behind, so that all get their turn.
+    start: Option<Address>,
+    /// Pages asked for since the start.
+    pages: u64,
+}
+
+impl Recall {
+    /// A start begins with a pass.
+    pub(crate) fn new() -> Recall {
+        Recall { left_behind: BTreeSet::new(), pass: Some(Pass::default()), start: None, pages: 0 }
+    }
+}
+
 impl Engine {
     /// Brings back what was left behind, as long as there is room.
     pub(crate) fn bring_back(&mut self) {
         if self.stopping {
             return;
         }
-        if self.spill.pass.is_none() && !self.begin_pass() {
+        if self.recall.pass.is_none() && !self.begin_pass() {
             return;
         }
         while self.recalling < self.config.limits.recall_window.max(1) {
-            let Some(pass) = &mut self.spill.pass else { return };
+            let Some(pass) = &mut self.recall.pass else { return };
             if let Some(address) = pass.page.pop_front() {
                 let start = pass.start.as_ref().filter(|_| pass.wrapped);
                 if start.is_some_and(|start| Place::new(address.clone()) > Place::new(start.clone())) {
@@ -55,9 +74,9 @@ impl Engine {
                 }
             } else if !pass.last {
                 if pass.asked.is_none() {
-                    let (page, after) = (self.spill.pages, pass.after.clone());
+                    let (page, after) = (self.recall.pages, pass.after.clone());
                     pass.asked = Some(page);
-                    self.spill.pages += 1;
+                    self.recall.pages += 1;
                     self.load(Load::Pending { page, after, limit: self.config.limits.recall_window.max(1) });
                 }
                 return;
@@ -67,9 +86,9 @@ impl Engine {
                 pass.after = None;
             } else {
                 if !pass.skipped {
-                    self.spill.start = None;
+                    self.recall.start = None;
                 }
-                self.spill.pass = None;
+                self.recall.pass = None;
                 if !self.begin_pass() {
                     return;
                 }
@@ -81,15 +100,15 @@ impl Engine {
     fn begin_pass(&mut self) -> bool {
         self.make_room();
         let ready: Vec<FunctionId> =
-            self.spill.left_behind.iter().copied().filter(|function| self.admits(*function)).collect();
+            self.recall.left_behind.iter().copied().filter(|function| self.admits(*function)).collect();
         if ready.is_empty() {
             return false;
         }
         for function in ready {
-            self.spill.left_behind.remove(&function);
+            self.recall.left_behind.remove(&function);
         }
-        let start = self.spill.start.clone();
-        self.spill.pass = Some(Pass { after: start.clone(), start, ..Pass::default() });
+        let start = self.recall.start.clone();
+        self.recall.pass = Some(Pass { after: start.clone(), start, ..Pass::default() });
         true
     }
 
@@ -99,7 +118,7 @@ impl Engine {
         let here = self.cells.find(&address).is_some_and(|slot| self.cells[slot].phase != Phase::Away);
         let served = self.functions[function].endpoint.is_some();
         let room = self.admits(function);
-        let Some(pass) = &mut self.spill.pass else { return false };
+        let Some(pass) = &mut self.recall.pass else { return false };
         if served && !here && !room && self.recalling > 0 {
             // What is being loaded takes room that it may not need.
             pass.page.push_front(address);
@@ -114,7 +133,7 @@ impl Engine {
             return true;
         }
         if !std::mem::replace(&mut pass.skipped, true) {
-            self.spill.start = before;
+            self.recall.start = before;
         }
         self.left_behind(function);
         true
@@ -133,10 +152,18 @@ impl Engine {
     /// A page of a pass.
     pub(crate) fn pending_loaded(&mut self, page: u64, addresses: Vec<Address>, more: bool) {
         let asked = |pass: &&mut Pass| pass.asked == Some(page);
-        let Some(pass) = self.spill.pass.as_mut().filter(asked) else { return };
+        let Some(pass) = self.recall.pass.as_mut().filter(asked) else { return };
         pass.asked = None;
         pass.last = !more || addresses.is_empty();
         pass.after = addresses.last().cloned();
         pass.page = addresses.into();
+    }
+
+    /// Some of a function type's addresses are in the ledger only.
+    pub(crate) fn left_behind(&mut self, function: FunctionId) {
+        // Without an endpoint they stay there until a start knows one.
+        if self.functions[function].endpoint.is_some() {
+            self.recall.left_behind.insert(function);
+        }
     }
 }

@@ -4,61 +4,20 @@
 //! it is how often it was tried lately. Those that are parked leave first, then the last in line, of the function type that
 //! holds most. `recall.rs` brings them back.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
-use millpond_protocol::Address;
-
+use crate::FailureKind;
 use crate::cells::Slot;
 use crate::config::relaxed;
 use crate::engine::Engine;
 use crate::functions::FunctionId;
 use crate::phase::Phase;
-use crate::recall::Pass;
 use crate::timers::{Timer, TimerKey};
-use crate::{FailureKind, Millis};
-
-/// What is in the ledger only, and the pass that brings it back.
-#[derive(Debug)]
-pub(crate) struct Spill {
-    /// Function types with addresses in the ledger only that should come back when there is room.
-    pub(crate) left_behind: BTreeSet<FunctionId>,
-    /// Function types with parked addresses in the ledger only, and when they are looked at again.
-    pub(crate) asleep: BTreeSet<(Millis, FunctionId)>,
-    pub(crate) pass: Option<Pass>,
-    /// Where the next pass begins: where the last one had to leave the first address behind, so that all get their turn.
-    pub(crate) start: Option<Address>,
-    /// Parked addresses may have become durable since they were asked to make room.
-    may_make_room: bool,
-    /// Pages asked for since the start.
-    pub(crate) pages: u64,
-}
-
-impl Spill {
-    /// A start begins with a pass.
-    pub(crate) fn new() -> Spill {
-        Spill {
-            left_behind: BTreeSet::new(),
-            asleep: BTreeSet::new(),
-            pass: Some(Pass::default()),
-            start: None,
-            may_make_room: true,
-            pages: 0,
-        }
-    }
-}
 
 impl Engine {
-    /// Some of a function type's addresses are in the ledger only.
-    pub(crate) fn left_behind(&mut self, function: FunctionId) {
-        // Without an endpoint they stay there until a start knows one.
-        if self.functions[function].endpoint.is_some() {
-            self.spill.left_behind.insert(function);
-        }
-    }
-
     /// A checkpoint is durable: its cells hold nothing any more that the ledger does not have.
     pub(crate) fn settle(&mut self, cells: Vec<Slot>) {
-        self.spill.may_make_room = true;
+        self.may_make_room = true;
         let durable = self.delta.durable();
         for slot in cells {
             let cell = &mut self.cells[slot];
@@ -158,7 +117,7 @@ impl Engine {
 
     /// What is parked makes room for those of its type that were left behind: it is tried later anyway.
     pub(crate) fn make_room(&mut self) {
-        if !std::mem::take(&mut self.spill.may_make_room) {
+        if !std::mem::take(&mut self.may_make_room) {
             return;
         }
         let limit = self.config.limits.waiting_bytes_of_a_type();
@@ -166,7 +125,7 @@ impl Engine {
             let function = &self.functions[**function];
             function.waiting_bytes > limit && !function.parked.is_empty()
         };
-        let crowded: Vec<FunctionId> = self.spill.left_behind.iter().filter(crowded).copied().collect();
+        let crowded: Vec<FunctionId> = self.recall.left_behind.iter().filter(crowded).copied().collect();
         for function in crowded {
             self.spill_parked(function, limit / 2);
         }

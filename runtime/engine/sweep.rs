@@ -6,24 +6,20 @@
 //! function that answered since the start expires, nobody walks.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
-use millpond_protocol::{Address, TypeName};
+use millpond_protocol::Address;
 
 use crate::cells::Slot;
 use crate::engine::Engine;
 use crate::expiry;
 use crate::phase::Phase;
-use crate::{Expiration, Load, Millis};
+use crate::{Expiration, Lives, Load, Millis};
 
 /// Rows that are looked at for one page.
 const PAGE: usize = 4096;
 
 /// Pause between two pages.
 const PAUSE_MS: Millis = 100;
-
-/// The lives of values, by function type and state.
-pub type Lives = Vec<(TypeName, Arc<str>, Expiration)>;
 
 /// The walk through the ledger's values.
 #[derive(Debug, Default)]

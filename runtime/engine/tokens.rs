@@ -158,9 +158,6 @@ fn token(effect: &DelayedEffect) -> &str {
 fn check_one<'a>(effect: &'a DelayedEffect, limits: &Limits) -> Result<&'a str, Rejection> {
     let token = token(effect);
     match effect {
-        DelayedEffect::Send { delay_ms, .. } if *delay_ms < 0 => {
-            return Err(Rejection::new("MP3012", format!("the answer delays a message by {delay_ms} ms")));
-        }
         DelayedEffect::Cancel { token } if token.is_empty() => {
             return Err(Rejection::new("MP3013", "the answer cancels a delayed message without naming its token"));
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use millpond_protocol::{Address, TypeName};
 
-use crate::{FailureKind, FunctionMetrics, Millis, Sequence, StateSpec, StateValue};
+use crate::{FailureKind, Millis, Sequence, StateSpec, StateValue};
 
 /// One address as it is in memory.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -136,4 +136,45 @@ pub struct Metrics {
     pub lane_records: Vec<u64>,
     /// Records that each lane has had since the application began.
     pub lane_totals: Vec<u64>,
+}
+
+/// Counters and gauges of one function type, with upstream's names and meanings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FunctionMetrics {
+    /// `in`: invocations that arrived for it, and answers to its requests but the first one, as upstream counts it.
+    pub input: u64,
+    /// Invocations that have run, for good.
+    pub finished: u64,
+    /// `outLocal`: messages it sent to functions.
+    pub out_local: u64,
+    /// `outEgress`: records it sent to egresses.
+    pub out_egress: u64,
+    /// Calls in flight.
+    pub in_flight: u64,
+    /// `inflightAsyncOps`: the same without the first requests since the start, which upstream waits for.
+    pub in_flight_async: u64,
+    /// Invocations in them.
+    pub running: u64,
+    /// Calls that may be in flight now.
+    pub window: u64,
+    /// Nothing but failures came lately: one call at a time, with pauses.
+    pub in_trouble: bool,
+    /// Addresses in memory that stand in line for a call.
+    pub in_line: u64,
+    /// Those that failed and stand in line behind the others.
+    pub retrying: u64,
+    /// `numBlockedAddress`: addresses at `maxNumBatchRequests`, whose producers wait.
+    pub blocked: u64,
+    /// Invocations that have not run, in memory and in the ledger; without `running`, upstream's `numBacklog`.
+    pub backlog: u64,
+    /// Their bytes.
+    pub backlog_bytes: u64,
+    /// `remoteInvocationFailures`: failed attempts.
+    pub failures: u64,
+    /// Addresses parked.
+    pub parked: u64,
+    /// Invocations given up and dropped, by policy or by a person.
+    pub dropped: u64,
+    /// Invocations given up and kept as dead letters.
+    pub dead_letters: u64,
 }

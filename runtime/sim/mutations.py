@@ -75,7 +75,7 @@ MUTATIONS = [
     ("unsettled-leaves-memory", "delayed.rs", "let settled = *of <= checkpoint;", "let settled = *of < Sequence::MAX;"),
     ("token-forgotten-while-needed", "tokens.rs", " || asked.contains_key(name)", ""),
     ("token-not-freed", "delayed.rs", "self.set_token(&sender.id, &token, None);", "drop(token);"),
-    ("ttl-off-by-one", "expiry.rs", "last.saturating_add(ttl) <= now", "last.saturating_add(ttl) < now"),
+    ("ttl-off-by-one", "expiry.rs", "end <= now", "end < now"),
     ("finished-not-removed", "apply.rs", "if pending.sealed.is_some() {", "if pending.sealed.is_some() && ran == 1 {"),
     ("in-flight-not-pending", "seal.rs", "for pending in cell.mailbox.fresh() {",
      "let batch = cell.batch;\n        for pending in cell.mailbox.fresh().skip(batch) {"),
@@ -130,6 +130,13 @@ MUTATIONS = [
     ("stamp-not-written", "seal.rs", "writes.push(Write::Accessed { address: cell.address.clone(), time: Some(time) });", "let _ = time;"),
     ("over-stays-in-the-ledger", "sweep.rs", "if self.cells[slot].phase == Phase::Idle {", "if false {"),
     ("walk-misses-the-fresh", "sweep.rs", "self.sweep.alive = self.sweep.written > self.delta.durable();", "self.sweep.alive = false;"),
+    ("position-not-written", "seal.rs", "        self.positions.seal(&mut writes);\n", ""),
+    ("position-ahead", "position.rs", "        self.positions.go_to(&partition, offset + 1);\n", "        self.positions.go_to(&partition, offset + 1 + offset % 2);\n"),
+    ("position-behind", "position.rs", "writes.push(Write::Position { partition, next: position.next });",
+     "writes.push(Write::Position { partition, next: position.next.saturating_sub(1) });"),
+    ("record-taken-twice", "position.rs", "if offset < position.next || passed_over {", "if offset + 1 < position.next || passed_over {"),
+    ("held-record-passed-over", "position.rs", "if offset < position.next || passed_over {", "if offset < position.next {"),
+    ("held-for-good", "position.rs", "            position.held = None;\n        }\n        self.delta", "        }\n        self.delta"),
     ("living-value-removed", "expiry.rs", "    let accessed = cell.accessed;\n", "    let accessed = None;\n"),
 ]
 
