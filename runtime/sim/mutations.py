@@ -136,7 +136,6 @@ MUTATIONS = [
      "writes.push(Write::Position { partition, next: position.next.saturating_sub(1) });"),
     ("record-taken-twice", "position.rs", "if offset < position.next || passed_over {", "if offset + 1 < position.next || passed_over {"),
     ("held-record-passed-over", "position.rs", "if offset < position.next || passed_over {", "if offset < position.next {"),
-    ("held-for-good", "position.rs", "            position.held = None;\n        }\n        self.delta", "        }\n        self.delta"),
     ("living-value-removed", "expiry.rs", "    let accessed = cell.accessed;\n", "    let accessed = None;\n"),
 ]
 
