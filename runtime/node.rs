@@ -395,6 +395,9 @@ fn settle(
                 warn!(%work, "no place any more for what the ledger holds, it is kept");
             }
         }
+        None if restored.meta.checkpoint > 0 && asked.is_none() => {
+            return Err(unknown("it is missing, though the ledger holds data".to_owned()));
+        }
         None if restored.meta.checkpoint > 0 => {
             warn!(application = name, "the data directory did not say which application it belongs to; now it does");
         }

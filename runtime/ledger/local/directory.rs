@@ -19,6 +19,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::APPLICATION_FILE;
 use super::confirmed::CONFIRMED_FILE;
 use crate::ledger::LedgerError;
 
@@ -165,8 +166,8 @@ fn foreign_entry(path: &Path) -> io::Result<Option<String>> {
     }
     for entry in fs::read_dir(path)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        let ours = [LOCK_FILE, README_FILE, DATA, CONFIRMED_FILE].contains(&name.as_str())
-            || name.strip_suffix(NEW).is_some_and(|name| [README_FILE, FORMAT_FILE, CONFIRMED_FILE].contains(&name))
+        let ours = [LOCK_FILE, README_FILE, DATA, CONFIRMED_FILE, APPLICATION_FILE].contains(&name.as_str())
+            || name.strip_suffix(NEW).is_some_and(|name| [README_FILE, FORMAT_FILE, CONFIRMED_FILE, APPLICATION_FILE].contains(&name))
             // What a freshly made file system holds.
             || name == "lost+found";
         if !ours {

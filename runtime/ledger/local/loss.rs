@@ -8,7 +8,7 @@
 //!
 //! A ledger that is whole is left alone. So is one that does not open for another reason, such as a lock or a full disk.
 
-use rocksdb::{DB, DBRecoveryMode, FlushOptions, WriteOptions};
+use rocksdb::{DB, DBRecoveryMode, FlushOptions, ReadOptions, WriteOptions};
 use tracing::{error, warn};
 
 use super::batch::Committed;
@@ -27,8 +27,9 @@ pub fn accept(directory: &mut Directory) -> Result<(), LedgerError> {
     }
     let marked = Confirmed::open(directory.path());
     let confirmed = marked.as_ref().map_or(Mark::default(), |(_, mark)| *mark);
-    let found = match marked.and_then(|(_, mark)| open::whole(directory, mark)) {
-        Ok(_) => {
+    let readable = |(db, _): (DB, Committed)| blocks_are_whole(&db, directory);
+    let found = match marked.and_then(|(_, mark)| open::whole(directory, mark)).and_then(readable) {
+        Ok(()) => {
             warn!("`--accept-data-loss` was given, and the ledger is whole: nothing was lost");
             return Ok(());
         }
@@ -53,11 +54,30 @@ pub fn accept(directory: &mut Directory) -> Result<(), LedgerError> {
 
 /// What is left when the log ends where its damage begins.
 fn cut(directory: &Directory) -> Result<Committed, LedgerError> {
-    let db = options::open_as(&directory.data(), DBRecoveryMode::PointInTime).map_err(storage("cutting the log"))?;
-    open::files_are_whole(&db, &directory.data())?;
+    let data = directory.data();
+    let db = options::open_as(&data, DBRecoveryMode::PointInTime).map_err(|error| open::opening(error, &data))?;
+    open::files_are_whole(&db, &data)?;
+    blocks_are_whole(&db, directory)?;
     let committed = open::committed(&View::of(&db))?;
     settle(&db)?;
     Ok(committed)
+}
+
+/// Reads all of it: a start does not, and meets damage inside a file when it reads there.
+fn blocks_are_whole(db: &DB, directory: &Directory) -> Result<(), LedgerError> {
+    let (values, queues) = families(db);
+    for family in [values, queues] {
+        let mut options = ReadOptions::default();
+        options.set_verify_checksums(true);
+        options.fill_cache(false);
+        let mut rows = db.raw_iterator_cf_opt(family, options);
+        rows.seek_to_first();
+        while rows.valid() {
+            rows.next();
+        }
+        rows.status().map_err(|error| open::opening(error, &directory.data()))?;
+    }
+    Ok(())
 }
 
 /// What is left when everything is taken that can be read.

@@ -95,14 +95,18 @@ fn mark_what_is_there(directory: &Directory) -> Result<(), LedgerError> {
 }
 
 /// What RocksDB says of files that are missing or not what they were is an error of that file.
-fn opening(source: rocksdb::Error, data: &Path) -> LedgerError {
+pub fn opening(source: rocksdb::Error, data: &Path) -> LedgerError {
     let (said, kind) = (source.to_string(), source.kind());
     let missing = kind == rocksdb::ErrorKind::IOError && said.contains("No such file or directory");
     if !missing && kind != rocksdb::ErrorKind::Corruption && kind != rocksdb::ErrorKind::InvalidArgument {
         return LedgerError::Storage { doing: "opening the ledger", source };
     }
     let folder = data.display().to_string();
-    let name = said.rfind(&folder).map(|at| &said[at + folder.len()..]);
+    // RocksDB says at the end that the manifest may be corrupted, whatever is.
+    let about =
+        said.rfind("The file ").filter(|_| said.contains("may be corrupted")).map_or(&*said, |end| &said[..end]);
+    let about = if about.contains(&folder) { about } else { &said };
+    let name = about.rfind(&folder).map(|at| &about[at + folder.len()..]);
     let name = name.and_then(|name| name.split([':', ' ', ',', '\'']).next()).unwrap_or_default();
     let what = if missing { "it is missing".to_owned() } else { said.clone() };
     LedgerError::Damaged { file: data.join(name.trim_start_matches('/')), what }

@@ -115,6 +115,7 @@ fn a_directory_that_is_not_whole_is_refused() {
     let (_parent, path) = directory();
     with_checkpoints(&path, 2);
     let format = path.join("FORMAT");
+    fs::write(path.join("APPLICATION"), "").expect("it is ours");
     fs::write(&format, "").expect("it is ours");
     assert_eq!(refused(&path).0, "MP5001");
     fs::remove_file(&format).expect("it is ours");

@@ -298,6 +298,12 @@ async fn removed_components_are_missed() {
         http::accepted(&client, &runtime, &order(number, &json!({}))).await;
     }
     runtime.kill();
+    let file = installation.data().join("APPLICATION");
+    let kept = std::fs::read(&file).expect("it is there");
+    std::fs::remove_file(&file).expect("it is ours");
+    let refused = text(&installation.refused("127.0.0.1:0").stderr);
+    assert!(refused.contains("error[MP7032]") && refused.contains("it is missing"), "{refused}");
+    std::fs::write(&file, kept).expect("it is ours");
 
     installation.change_module(&waiting("example/other", "out"));
     let refused = installation.refused("127.0.0.1:0");
