@@ -68,7 +68,6 @@ impl Reader {
         Reader {
             ingress,
             began: !restored.is_empty(),
-            restored,
             around,
             inbox,
             consumer: None,
@@ -76,7 +75,9 @@ impl Reader {
             partitions: Partitions::default(),
             debt: Arc::default(),
             looks: Some(Instant::now()),
-            durable: BTreeMap::new(),
+            // Also those of the last process, which may have been killed before it told the group.
+            durable: restored.iter().map(|(partition, next)| (Arc::new(partition.clone()), *next)).collect(),
+            restored,
             commits: Instant::now(),
             warned: None,
             skipped: (None, 0),
