@@ -4,6 +4,8 @@
 //! and records of the outbox. Who owns the state: the ledger, once [`Ledger::commit`] has returned. Order of effects: a
 //! commit returns when its bytes are synced; nothing that can be seen outside may happen before.
 
+mod by_hand;
+mod key;
 pub mod keys;
 pub mod local;
 pub mod memory;
