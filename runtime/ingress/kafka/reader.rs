@@ -317,7 +317,7 @@ impl Reader {
             }
         };
         reading.next = at + 1;
-        Some(Record { partition: Arc::clone(&reading.partition), offset: at, invocations })
+        Some(Record { partition: Arc::clone(&reading.partition), offset: at, invocations, letters: Vec::new() })
     }
 
     /// Positions that are not there any more go where the module says.
