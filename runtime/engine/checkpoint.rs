@@ -195,6 +195,8 @@ pub struct Invocation {
     pub argument: Bytes,
     /// When it arrived.
     pub arrived: Millis,
+    /// When the event behind it happened, over all functions between: the timestamp of its record, else its arrival.
+    pub event_time: Millis,
 }
 
 /// The failure of a parked address as it is kept.

@@ -10,7 +10,7 @@ use crate::cells::Slot;
 use crate::engine::Engine;
 use crate::mailbox::Pending;
 use crate::phase::Phase;
-use crate::{Answer, Event, Invocation};
+use crate::{Answer, Event, Invocation, Millis};
 
 impl Engine {
     pub(crate) fn ingested(&mut self, event: Event) {
@@ -22,16 +22,16 @@ impl Engine {
         }
         match event.idempotency.is_some() {
             true => self.ingested_with_key(event),
-            false => self.take_in(event),
+            false => self.take_in(event, self.now),
         }
     }
 
     /// Takes the event in for good; its receipt is answered with the checkpoint that holds it.
-    pub(crate) fn take_in(&mut self, event: Event) {
+    pub(crate) fn take_in(&mut self, event: Event, event_time: Millis) {
         self.counters.ingested += 1;
         let mut busy = None;
         for (target, argument) in event.invocations {
-            let invocation = Invocation { caller: None, argument, arrived: self.now };
+            let invocation = Invocation { caller: None, argument, arrived: self.now, event_time };
             let slot = self.enqueue(target, invocation);
             if busy.is_none() && self.is_full(slot) {
                 busy = Some(slot);

@@ -32,6 +32,9 @@ pub enum Output {
         lane: LaneId,
         /// The highest durable sequence number.
         upto: u64,
+        /// When the events behind the records that are new happened, in their order up to `upto`: for latency, and for
+        /// nothing else.
+        event_times: Vec<Millis>,
     },
     /// This record was not taken in, nor is what was read behind it: read on from it after a while. Other partitions go on.
     HeldBack {

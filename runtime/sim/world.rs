@@ -409,7 +409,7 @@ impl World {
                     self.after(delay, Happening::Commit(checkpoint));
                 }
                 Output::Answer { receipt, answer } => self.answered(receipt, answer)?,
-                Output::Publish { lane, upto } => {
+                Output::Publish { lane, upto, .. } => {
                     let (_, next) = self.ledger.lane(&self.scenario.config.lanes[lane.0 as usize]);
                     if upto >= next {
                         return Err(format!("record {upto} of lane {} was published before it was durable", lane.0));
