@@ -17,7 +17,7 @@ impl Engine {
         let Some(slot) = self.calls.get(&call) else { return Ok(()) };
         let function = &self.functions[self.cells[*slot].function];
         effects.delayed.iter().try_for_each(check_delay)?;
-        self.check_delayed(&self.cells[*slot].address.id, effects)?;
+        self.check_tokens(&self.cells[*slot].address.id, effects)?;
         self.check_targets(effects)?;
         if let Some(record) = effects.egress.iter().find(|record| record.lane.0 as usize >= self.lanes.len()) {
             return Err(Rejection::new(

@@ -17,7 +17,7 @@ use crate::{CallId, FailureRecord, Millis, Notice};
 /// Why an attempt brought no usable answer. The invoker classifies, the engine decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallFailure {
-    /// Which of the two kinds it is.
+    /// Which kind it is: never [`FailureKind::NoEndpoint`], of which there is no call.
     pub kind: FailureKind,
     /// Its code, `MP4nnn`.
     pub code: &'static str,

@@ -2,7 +2,7 @@
 //!
 //! An arrival for an address that is not in memory is taken in at once, under a sequence number of its own, and its state is
 //! loaded behind it: the number, not the ledger, gives the order. While there is no room for its address it stays in memory
-//! only until the ledger has it, and `spill.rs` brings it back.
+//! only until the ledger has it, and `recall.rs` brings it back.
 
 use millpond_protocol::Address;
 

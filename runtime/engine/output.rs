@@ -64,7 +64,8 @@ pub enum Answer {
     KeyReused,
     /// The engine is stopping. Nothing was taken in.
     Stopping,
-    /// A function type that the event names has as much waiting as it may. Nothing was taken in: try later.
+    /// A function type that the event names has as much waiting as it may, or is one more than may be known. Nothing was
+    /// taken in: try later.
     Full,
     /// Another invocation is first in line, or none. Nothing was done.
     NotFirst,
