@@ -112,7 +112,7 @@ MUTATIONS = [
      "if failure.kind == FailureKind::Rejected && cell.batch > 2 {"),
     ("dead-letter-twice", "dead_letter.rs", "        self.finish(slot, 1);\n", "        if self.now % 2 == 0 { self.finish(slot, 1); }\n"),
     ("dead-letter-lost", "dead_letter.rs", "self.lanes[lane.0 as usize].push(record, letter",
-     "if self.lanes[lane.0 as usize].waiting() < 3 { return; }\n            self.lanes[lane.0 as usize].push(record, letter"),
+     "if self.lanes[lane.0 as usize].waiting() >= 3 { return; }\n            self.lanes[lane.0 as usize].push(record, letter"),
     ("dead-letter-ends-two", "dead_letter.rs", "self.finish(slot, 1);", "let all = self.cells[slot].mailbox.head().len();\n        self.finish(slot, all.min(2));"),
     ("skips-another-one", "operate.rs", "|first| first.sequence != sequence)", "|first| first.sequence > sequence)"),
     ("stop-forgets-operators", "engine.rs", "        self.stop_operating();\n", ""),
