@@ -14,7 +14,7 @@ use bytes::Bytes;
 use millpond_protocol::{Address, TypeName};
 
 use crate::engine::Engine;
-use crate::{Event, Output, Write};
+use crate::{Event, Millis, Output, Write};
 
 /// A partition of something that an ingress reads.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,6 +37,8 @@ pub struct Record {
     /// Target and argument (an encoded `TypedValue`) of each invocation, in the order of the module's targets; none when
     /// there is nothing to do for it.
     pub invocations: Vec<(Address, Bytes)>,
+    /// Its timestamp, if it has one: what latency is counted from, and nothing else.
+    pub timestamp: Option<Millis>,
 }
 
 /// How far each partition has come.
@@ -113,7 +115,7 @@ impl Engine {
 
     /// Takes a record in, once.
     pub(crate) fn read(&mut self, record: Record) {
-        let Record { partition, offset, invocations } = record;
+        let Record { partition, offset, invocations, timestamp } = record;
         if let Some(position) = self.positions.known.get(&partition) {
             let passed_over = position.held.is_some_and(|held| offset > held);
             if offset < position.next || passed_over {
@@ -133,7 +135,7 @@ impl Engine {
             position.held = None;
         }
         self.delta.changed(BYTES, self.now);
-        self.take_in(event);
+        self.take_in(event, timestamp.unwrap_or(self.now));
     }
 
     fn hold_back(&mut self, partition: Arc<Partition>, offset: u64) {

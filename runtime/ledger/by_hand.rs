@@ -32,6 +32,10 @@ pub fn encode_pending(invocation: &Invocation, into: &mut Vec<u8>) {
         }
     }
     put_bytes(into, 3, &invocation.argument);
+    if invocation.event_time != invocation.arrived {
+        into.push(4 << 3);
+        put_varint(into, invocation.event_time);
+    }
 }
 
 /// Writes the [`OutboxRecord`](super::records::OutboxRecord) of these records in place of what is in `into`.
@@ -158,7 +162,7 @@ mod tests {
         #[test]
         fn hands_write_as_messages_do(
             time: u64, texts in prop::array::uniform3("\\PC{0,9}|x{120,140}"), called: bool,
-            bytes in prop::collection::vec(any::<u8>(), 0..300),
+            bytes in prop::collection::vec(any::<u8>(), 0..300), event_time: u64,
         ) {
             let bytes = Bytes::from(bytes);
             let [namespace, name, id] = texts;
@@ -171,9 +175,11 @@ mod tests {
             prop_assert_eq!(&written, &record.encode_to_vec());
 
             let caller = called.then(|| Address::new(typename, id.as_str()));
-            encode_pending(&Invocation { caller, argument: bytes.clone(), arrived: time }, &mut written);
+            let invocation = Invocation { caller, argument: bytes.clone(), arrived: time, event_time };
+            encode_pending(&invocation, &mut written);
             let caller = called.then_some(AddressRecord { namespace, name, id });
-            let record = PendingRecord { arrived: time, caller, argument: bytes.clone() };
+            let event_time = (event_time != time).then_some(event_time);
+            let record = PendingRecord { arrived: time, caller, argument: bytes.clone(), event_time };
             prop_assert_eq!(&written, &record.encode_to_vec());
 
             let records = vec![bytes, Bytes::new(), Bytes::from_static(b"x")];

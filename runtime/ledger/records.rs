@@ -55,11 +55,15 @@ pub struct PendingRecord {
     /// The argument, an encoded `TypedValue`.
     #[prost(bytes = "bytes", tag = "3")]
     pub argument: Bytes,
+    /// When the event behind it happened; absent when that is when it arrived.
+    #[prost(uint64, optional, tag = "4")]
+    pub event_time: Option<u64>,
 }
 
 impl From<PendingRecord> for Invocation {
     fn from(record: PendingRecord) -> Invocation {
-        Invocation { caller: record.caller.map(Address::from), argument: record.argument, arrived: record.arrived }
+        let PendingRecord { arrived, caller, argument, event_time } = record;
+        Invocation { caller: caller.map(Address::from), argument, arrived, event_time: event_time.unwrap_or(arrived) }
     }
 }
 

@@ -63,7 +63,7 @@ impl Readers {
         let (offset, root) = scenario.record(reader.partition.number, reader.next)?;
         reader.next = offset + 1;
         let invocations = scenario.events[&root].iter().map(|node| (scenario.target(*node), argument(*node))).collect();
-        Some(Input::Read(Record { partition: Arc::clone(&reader.partition), offset, invocations }))
+        Some(Input::Read(Record { partition: Arc::clone(&reader.partition), offset, invocations, timestamp: None }))
     }
 
     /// It hears that a record was not taken in.

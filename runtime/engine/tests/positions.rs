@@ -6,7 +6,7 @@ use bytes::Bytes;
 use millpond_engine::{Effects, Input, Limits, Partition, Record};
 use millpond_protocol::TypeName;
 
-use crate::bench::{Bench, address, arguments};
+use crate::bench::{Bench, address, arguments, emits, sends};
 
 fn partition(number: u32) -> Arc<Partition> {
     Arc::new(Partition { ingress: TypeName::new("in", "kafka"), topic: "t".into(), number })
@@ -14,7 +14,12 @@ fn partition(number: u32) -> Arc<Partition> {
 
 fn record(number: u32, offset: u64) -> Input {
     let argument = Bytes::from(format!("{number}/{offset}"));
-    Input::Read(Record { partition: partition(number), offset, invocations: vec![(address("f", "1"), argument)] })
+    Input::Read(Record {
+        partition: partition(number),
+        offset,
+        invocations: vec![(address("f", "1"), argument)],
+        timestamp: None,
+    })
 }
 
 fn next(bench: &Bench, number: u32) -> Option<u64> {
@@ -51,7 +56,7 @@ fn a_record_counts_once() {
 fn positions_move_without_work() {
     let mut bench = Bench::new();
     bench.tell(Input::Positioned { partition: partition(0), next: 100 });
-    bench.tell(Input::Read(Record { partition: partition(1), offset: 6, invocations: Vec::new() }));
+    bench.tell(Input::Read(Record { partition: partition(1), offset: 6, invocations: Vec::new(), timestamp: None }));
     bench.settle();
     assert_eq!((next(&bench, 0), next(&bench, 1)), (Some(100), Some(7)));
     bench.tell(record(0, 99));
@@ -71,7 +76,7 @@ fn a_full_function_holds_its_partition_back() {
     bench.tell(record(0, 1));
     bench.tell(record(0, 2));
     assert_eq!(bench.held_back, [1], "what was read behind it is not looked at");
-    bench.tell(Input::Read(Record { partition: partition(1), offset: 5, invocations: Vec::new() }));
+    bench.tell(Input::Read(Record { partition: partition(1), offset: 5, invocations: Vec::new(), timestamp: None }));
     bench.settle();
     assert_eq!((next(&bench, 0), next(&bench, 1)), (Some(1), Some(6)));
     bench.complete(Effects::default());
@@ -122,4 +127,34 @@ fn a_stop_takes_nothing_in() {
     bench.commit();
     assert!(bench.stopped && bench.held_back.is_empty());
     assert_eq!(next(&bench, 0), Some(1));
+}
+
+/// The time of an event goes along over all functions, and through a crash, to the records that it leads to; without a
+/// timestamp it is the time of arrival, and of several the oldest.
+#[test]
+fn time_of_an_event_goes_along() {
+    let mut bench = Bench::new();
+    bench.open_gate("f");
+    bench.open_gate("g");
+    let (first, second) = (address("f", "1"), address("g", "1"));
+    let record = |offset, timestamp| {
+        let invocations = vec![(first.clone(), Bytes::from_static(b"a"))];
+        Input::Read(Record { partition: partition(0), offset, invocations, timestamp })
+    };
+    bench.tell(record(0, Some(70)));
+    bench.complete(sends(&[(&second, "b")]));
+    bench.settle();
+    let mut bench = bench.crash();
+    bench.complete(emits(0, &["x", "y"]));
+    bench.settle();
+    assert_eq!(bench.event_times, [70, 70]);
+    bench.event_times.clear();
+    let arrived = bench.now;
+    bench.tell(record(1, None));
+    bench.tell(record(2, Some(90)));
+    bench.tell(record(3, None));
+    bench.complete(emits(1, &["x"]));
+    bench.complete(emits(0, &["y"]));
+    bench.settle();
+    assert_eq!(bench.event_times, [arrived, 90]);
 }
