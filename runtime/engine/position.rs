@@ -15,7 +15,7 @@ use bytes::Bytes;
 use millpond_protocol::{Address, TypeName};
 
 use crate::engine::Engine;
-use crate::{EgressRecord, Event, Output, Write};
+use crate::{EgressRecord, Event, Millis, Output, Write};
 
 /// A partition of something that an ingress reads.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,6 +38,8 @@ pub struct Record {
     /// Target and argument (an encoded `TypedValue`) of each invocation, in the order of the module's targets; none when
     /// there is nothing to do for it.
     pub invocations: Vec<(Address, Bytes)>,
+    /// Its timestamp, if it has one: what latency is counted from, and nothing else.
+    pub timestamp: Option<Millis>,
     /// Records for lanes, which exist: what the ingress makes of it that no function gets.
     pub letters: Vec<EgressRecord>,
 }
@@ -116,7 +118,7 @@ impl Engine {
 
     /// Takes a record in, once.
     pub(crate) fn read(&mut self, record: Record) {
-        let Record { partition, offset, invocations, letters } = record;
+        let Record { partition, offset, invocations, timestamp, letters } = record;
         if let Some(position) = self.positions.known.get(&partition) {
             let passed_over = position.held.is_some_and(|held| offset > held);
             if offset < position.next || passed_over {
@@ -136,14 +138,15 @@ impl Engine {
             position.held = None;
         }
         self.delta.changed(BYTES, self.now);
+        let event_time = timestamp.unwrap_or(self.now);
         if !letters.is_empty() {
             self.delta.hurry();
         }
         for letter in letters {
             self.delta.changed(letter.record.len(), self.now);
-            self.lanes[letter.lane.0 as usize].push(letter.record);
+            self.lanes[letter.lane.0 as usize].push(letter.record, event_time);
         }
-        self.take_in(event);
+        self.take_in(event, event_time);
     }
 
     fn hold_back(&mut self, partition: Arc<Partition>, offset: u64) {

@@ -69,6 +69,7 @@ impl Readers {
             partition: Arc::clone(&reader.partition),
             offset,
             invocations: nodes.into_iter().map(|node| (scenario.target(node), argument(node))).collect(),
+            timestamp: None,
             letters: letters.into_iter().map(letter).collect(),
         }))
     }

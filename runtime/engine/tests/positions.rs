@@ -6,7 +6,7 @@ use bytes::Bytes;
 use millpond_engine::{Effects, EgressRecord, Input, LaneId, Limits, Partition, Record};
 use millpond_protocol::TypeName;
 
-use crate::bench::{Bench, address, arguments};
+use crate::bench::{Bench, address, arguments, emits, sends};
 
 fn partition(number: u32) -> Arc<Partition> {
     Arc::new(Partition { ingress: TypeName::new("in", "kafka"), topic: "t".into(), number })
@@ -19,14 +19,14 @@ fn record(number: u32, offset: u64) -> Input {
 fn for_function(number: u32, offset: u64) -> Record {
     let argument = Bytes::from(format!("{number}/{offset}"));
     let invocations = vec![(address("f", "1"), argument)];
-    Record { partition: partition(number), offset, invocations, letters: Vec::new() }
+    Record { partition: partition(number), offset, invocations, timestamp: None, letters: Vec::new() }
 }
 
 /// A record that becomes these records of lane 1.
 fn letters(number: u32, offset: u64, letters: &[&str]) -> Record {
     let letter = |text: &&str| EgressRecord { lane: LaneId(1), record: Bytes::copy_from_slice(text.as_bytes()) };
     let letters = letters.iter().map(letter).collect();
-    Record { partition: partition(number), offset, invocations: Vec::new(), letters }
+    Record { partition: partition(number), offset, invocations: Vec::new(), timestamp: None, letters }
 }
 
 /// All that lane 1 has in the ledger.
@@ -141,6 +141,36 @@ fn a_stop_takes_nothing_in() {
     assert_eq!(next(&bench, 0), Some(1));
 }
 
+/// The time of an event goes along over all functions, and through a crash, to the records that it leads to; without a
+/// timestamp it is the time of arrival, and of several the oldest.
+#[test]
+fn time_of_an_event_goes_along() {
+    let mut bench = Bench::new();
+    bench.open_gate("f");
+    bench.open_gate("g");
+    let (first, second) = (address("f", "1"), address("g", "1"));
+    let record = |offset, timestamp| {
+        let invocations = vec![(first.clone(), Bytes::from_static(b"a"))];
+        Input::Read(Record { partition: partition(0), offset, invocations, timestamp, letters: Vec::new() })
+    };
+    bench.tell(record(0, Some(70)));
+    bench.complete(sends(&[(&second, "b")]));
+    bench.settle();
+    let mut bench = bench.crash();
+    bench.complete(emits(0, &["x", "y"]));
+    bench.settle();
+    assert_eq!(bench.event_times, [70, 70]);
+    bench.event_times.clear();
+    let arrived = bench.now;
+    bench.tell(record(1, None));
+    bench.tell(record(2, Some(90)));
+    bench.tell(record(3, None));
+    bench.complete(emits(1, &["x"]));
+    bench.complete(emits(0, &["y"]));
+    bench.settle();
+    assert_eq!(bench.event_times, [arrived, 90]);
+}
+
 /// A record that is no message becomes dead letters: they and the offset behind it are durable together, they are published
 /// behind that, and a record that is read again makes none.
 #[test]
@@ -159,9 +189,10 @@ fn dead_letters_belong_to_their_record() {
     assert_eq!((next(&bench, 0), lane(&bench), &bench.published[..]), (Some(5), kept.to_vec(), &[(1, 2)][..]));
     let mut bench = bench.crash();
     bench.tell(Input::Read(letters(0, 4, &["a", "b"])));
-    bench.tell(Input::Read(letters(0, 5, &["c"])));
+    bench.tell(Input::Read(Record { timestamp: Some(70), ..letters(0, 5, &["c"]) }));
     bench.settle();
     assert_eq!((next(&bench, 0), lane(&bench).len()), (Some(6), 3));
+    assert_eq!(bench.event_times, [70], "a letter is as old as its record");
 }
 
 /// A record may be a message for some and a letter as well: nothing of it is taken in while a function has no room.
