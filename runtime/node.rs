@@ -246,7 +246,8 @@ async fn start(options: &RunOptions, files: usize) -> Result<(), NodeError> {
     let admin = Admin::new(handle.clone(), Arc::clone(&ledger), &config.lanes, access)
         .with_calls(invoker)
         .with_endpoints(endpoints)
-        .with_measures(Arc::clone(&measures));
+        .with_measures(Arc::clone(&measures))
+        .with_kafka_ingresses(inlets.iter().map(Inlet::handle).collect());
     tokio::spawn(admin.sampler());
     let (over, over_seen) = watch::channel(false);
     let servers = listeners.serve(&handle, &ledger, &config, admin, measures, over_seen);
@@ -360,7 +361,7 @@ impl KafkaThreads {
     /// Ends them, those that read first. Calls on a client that does not answer are waited for; they have an end.
     async fn stop(self) {
         let stop = move || {
-            self.inlets.into_iter().for_each(Inlet::stop);
+            Inlet::stop_all(self.inlets);
             self.outlets.into_iter().for_each(Outlet::stop);
         };
         let _ = tokio::task::spawn_blocking(stop).await;

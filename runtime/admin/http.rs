@@ -6,6 +6,8 @@
 //! | `GET /readyz` | 200 when events are taken in, else 503 with the reason; needs no token |
 //! | `GET /metrics` | metrics in Prometheus' text format |
 //! | `GET /v1/functions` | the function types, and how they are; `?from=` for the next part, `?limit=` |
+//! | `GET /v1/ingresses` | the Kafka ingresses: how far each partition is, and which stand |
+//! | `POST /v1/ingresses/{namespace}/{name}/skip?topic=&partition=&offset=` | passes over the record at which a partition stopped: 200 when that is durable |
 //! | `GET /v1/addresses/{namespace}/{name}/{id}` | what the address holds |
 //! | `GET /v1/addresses/{namespace}/{name}?id=` | the same, for ids that a path cannot carry well, such as an empty one |
 //! | `POST` to either path, followed by `/resume` | tries the address now if it is parked: 202 |
@@ -32,11 +34,13 @@ use super::access::{Access, Role};
 use super::address::{AddressPage, specs_of};
 use super::delayed::delayed_to;
 use super::functions::{EndpointName, FunctionsPage};
+use super::kafka_metrics;
 use super::metrics::{self, Scrape};
 use super::process;
 use super::rates::{self, Rates};
 use crate::edge::{Problem, decode};
 use crate::handle::{EngineGone, EngineHandle, Readiness};
+use crate::ingress::kafka::IngressHandle;
 use crate::invoker::Invoker;
 use crate::ledger::{Ledger, LedgerError};
 use crate::measures::Measures;
@@ -50,18 +54,19 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Answers questions about the node.
 pub struct Admin {
-    engine: EngineHandle,
+    pub(super) engine: EngineHandle,
     ledger: Arc<dyn Ledger>,
     lanes: Vec<LaneName>,
     access: Access,
     calls: Option<Invoker>,
     endpoints: Vec<EndpointName>,
     measures: Option<Arc<Measures>>,
+    pub(super) kafka: Vec<IngressHandle>,
     rates: Arc<Mutex<Rates>>,
     /// Reads of the ledger at one time: the functions need its disk too.
     reads: Semaphore,
     /// How long an operation may wait for the call that is under way. Default 60 s.
-    call_patience: Duration,
+    pub(super) call_patience: Duration,
 }
 
 /// Bytes of the invocations of an address that are read to show it: their number is a lower bound beyond that.
@@ -84,6 +89,10 @@ pub enum Resource {
     Metrics,
     /// The function types.
     Functions,
+    /// The Kafka ingresses.
+    Ingresses,
+    /// The record at which a partition of a Kafka ingress stopped, to be passed over.
+    PassOver(TypeName),
     /// What one address holds.
     Address(Address),
     /// Something to be done about one address.
@@ -124,6 +133,7 @@ impl Admin {
             calls: None,
             endpoints: Vec::new(),
             measures: None,
+            kafka: Vec::new(),
             rates: Arc::default(),
             reads: Semaphore::new(READS_MAX),
             call_patience: CALL_PATIENCE,
@@ -149,6 +159,11 @@ impl Admin {
     /// Shows in the metrics what these measures say, too.
     pub fn with_measures(self, measures: Arc<Measures>) -> Admin {
         Admin { measures: Some(measures), ..self }
+    }
+
+    /// Shows these ingresses, and has them do what people want.
+    pub(crate) fn with_kafka_ingresses(self, kafka: Vec<IngressHandle>) -> Admin {
+        Admin { kafka, ..self }
     }
 
     /// Keeps the rates of the metrics up to date; to be run for as long as the engine answers.
@@ -181,7 +196,7 @@ impl Admin {
                 resource
             }
         };
-        let allowed = if matches!(resource, Resource::Operation(..)) { "POST" } else { "GET, HEAD" };
+        let allowed = if resource.role() == Role::Operate { "POST" } else { "GET, HEAD" };
         if !allowed.split(", ").any(|name| name == method.as_str()) {
             let error = format!("this is asked for with {allowed}, not {method}");
             let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "MP7016", error);
@@ -192,6 +207,8 @@ impl Admin {
             Resource::Ready => Ok(ready(&self.engine.readiness())),
             Resource::Metrics => self.metrics().await,
             Resource::Functions => self.functions(uri).await,
+            Resource::Ingresses => Ok(self.ingresses()),
+            Resource::PassOver(ingress) => self.pass_over(&ingress, uri).await,
             Resource::Address(address) => self.address(address).await,
             Resource::Operation(Action::Resume, address) => self.resume(address).await,
             Resource::Operation(Action::Skip, address) => self.take_out(address, uri, Operation::Skip).await,
@@ -217,6 +234,7 @@ impl Admin {
             process,
         });
         let text = text + &metrics::disk(&self.engine.room());
+        let text = text + &kafka_metrics::ingresses(&self.kafka, self.engine.is_paused());
         Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
     }
 
@@ -341,7 +359,7 @@ impl Resource {
     /// Who may ask for it.
     fn role(&self) -> Role {
         match self {
-            Resource::Operation(..) => Role::Operate,
+            Resource::Operation(..) | Resource::PassOver(_) => Role::Operate,
             _ => Role::Read,
         }
     }
@@ -379,6 +397,10 @@ pub fn resource(method: &Method, uri: &Uri) -> Result<Resource, Problem> {
         ["readyz"] => Ok(Resource::Ready),
         ["metrics"] => Ok(Resource::Metrics),
         ["v1", "functions"] => Ok(Resource::Functions),
+        ["v1", "ingresses"] => Ok(Resource::Ingresses),
+        ["v1", "ingresses", namespace, name, "skip"] => {
+            Ok(Resource::PassOver(TypeName::new(&part("namespace", namespace)?, &part("ingress name", name)?)))
+        }
         ["v1", "addresses", namespace, name] => Ok(Resource::Address(address(namespace, name, &queried()?)?)),
         ["v1", "addresses", namespace, name, word] if *method == Method::POST && Action::find(word).is_some() => {
             operation(word, address(namespace, name, &queried()?)?)
@@ -397,12 +419,19 @@ fn operation(word: &str, address: Address) -> Result<Resource, Problem> {
 
 fn no_such_path() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "MP7016", "the admin API has no such path").hint(
-        "there are `/healthz`, `/readyz`, `/metrics`, `/v1/functions` and `/v1/addresses/{namespace}/{name}/{id}`",
+        "there are `/healthz`, `/readyz`, `/metrics`, `/v1/functions`, `/v1/ingresses` and \
+         `/v1/addresses/{namespace}/{name}/{id}`",
     )
 }
 
 fn address(namespace: &str, name: &str, id: &str) -> Result<Address, Problem> {
     Ok(Address::new(TypeName::new(&part("namespace", namespace)?, &part("function name", name)?), id))
+}
+
+/// A value of a query. Here a `+` is a space.
+pub(super) fn decoded(what: &str, text: &str) -> Result<String, String> {
+    let text = text.replace('+', " ");
+    decode(&text).map(|text| text.into_owned()).map_err(|error| format!("the {what} cannot be read: {error}"))
 }
 
 fn part(what: &str, text: &str) -> Result<String, Problem> {
@@ -419,7 +448,7 @@ fn queried_id(query: &str) -> Result<String, Problem> {
 }
 
 /// The value of a parameter as it is written, if it is there, once.
-fn queried<'q>(name: &str, query: &'q str) -> Result<Option<&'q str>, String> {
+pub(super) fn queried<'q>(name: &str, query: &'q str) -> Result<Option<&'q str>, String> {
     let mut values = query.split('&').filter_map(|pair| {
         let (found, value) = pair.split_once('=').unwrap_or((pair, ""));
         (found == name).then_some(value)
@@ -443,7 +472,7 @@ fn number(name: &'static str, uri: &Uri, default: usize) -> Result<usize, Proble
 }
 
 /// What somebody sent, cut to a length that a message can bear.
-fn short(text: &str) -> String {
+pub(super) fn short(text: &str) -> String {
     text.chars().take(64).collect()
 }
 
@@ -465,7 +494,7 @@ async fn within<T>(asked: impl Future<Output = Result<T, EngineGone>>) -> Result
     }
 }
 
-fn gone() -> Problem {
+pub(super) fn gone() -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "MP7015", EngineGone.to_string())
         .hint("the node is stopping or has failed: see `/readyz`")
         .retry_after(RETRY_AFTER)

@@ -84,7 +84,7 @@ const FUNCTION_RATES: [FunctionRate; 5] = [
 ];
 
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+pub(super) enum Kind {
     Counter,
     Gauge,
     Histogram,
@@ -200,7 +200,7 @@ pub fn disk(room: &Room) -> String {
     out.0
 }
 
-struct Text(String);
+pub(super) struct Text(pub(super) String);
 
 impl Text {
     fn counter(&mut self, name: &str, help: &str, value: impl Display) {
@@ -213,7 +213,7 @@ impl Text {
         self.sample(name, &[], value);
     }
 
-    fn family(&mut self, name: &str, kind: Kind, help: &str) {
+    pub(super) fn family(&mut self, name: &str, kind: Kind, help: &str) {
         let kind = match kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
@@ -222,7 +222,7 @@ impl Text {
         self.write(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
     }
 
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+    pub(super) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
         self.0.push_str(name);
         for (at, (label, value)) in labels.iter().enumerate() {
             let before = if at == 0 { '{' } else { ',' };

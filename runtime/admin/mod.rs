@@ -10,6 +10,8 @@ mod address;
 mod delayed;
 mod functions;
 mod http;
+mod ingresses;
+mod kafka_metrics;
 #[doc(hidden)]
 pub mod metrics;
 mod process;

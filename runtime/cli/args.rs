@@ -31,6 +31,9 @@ pub enum Command {
     /// Look at one address of a running node, or do something about the message that holds it up
     #[command(subcommand)]
     Address(AddressCommand),
+    /// Look at the Kafka ingresses of a running node, or pass over a record at which a partition stopped
+    #[command(subcommand)]
+    Ingress(IngressCommand),
     /// List the function types of a running node, and how they are
     Functions(FunctionsArgs),
     /// Print the metrics of a running node
@@ -214,6 +217,46 @@ pub struct TakeOutArgs {
     /// Number of the message, `first` in what `show` prints; no other message is touched
     #[arg(long, value_name = "N")]
     pub sequence: u64,
+
+    /// Which node.
+    #[command(flatten)]
+    pub node: NodeArgs,
+}
+
+/// `millpond ingress`
+#[derive(Debug, Subcommand)]
+pub enum IngressCommand {
+    /// List the partitions of Kafka ingresses: how far each is, and which stand
+    Show {
+        /// Print everything that is known, as JSON
+        #[arg(long)]
+        json: bool,
+        /// Which node.
+        #[command(flatten)]
+        node: NodeArgs,
+    },
+    /// Pass over the record at which a partition stopped; it goes on behind that
+    Skip(PassOverArgs),
+}
+
+/// `millpond ingress skip`
+#[derive(Debug, Args)]
+pub struct PassOverArgs {
+    /// Id of the ingress, `<namespace>/<name>`
+    #[arg(value_name = "INGRESS", value_parser = function_type)]
+    pub ingress: TypeName,
+
+    /// Topic of the record
+    #[arg(long, value_name = "TOPIC")]
+    pub topic: String,
+
+    /// Its partition
+    #[arg(long, value_name = "N")]
+    pub partition: u32,
+
+    /// Its offset, at which the partition stands as `show` prints it; no other record is touched
+    #[arg(long, value_name = "N")]
+    pub offset: u64,
 
     /// Which node.
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! The command line: `millpond run`, `check`, `address`, `functions`, `metrics`, `ready`, `explain`.
+//! The command line: `millpond run`, `check`, `address`, `ingress`, `functions`, `metrics`, `ready`, `explain`.
 //!
 //! In: the arguments of the process. Out: an exit code, text on standard output (what was asked for) and on standard error
 //! (everything else). Exit codes: 0 done, 1 the input has a problem, 2 wrong usage, 3 the environment failed, 101 a defect of ours.
@@ -12,6 +12,7 @@ pub mod check;
 mod check_modules;
 mod console;
 pub mod explain;
+pub mod ingress;
 mod logging;
 pub mod node;
 pub mod run;
@@ -67,6 +68,7 @@ pub fn execute(cli: Cli, console: &mut Console<'_>) -> Exit {
         args::Command::Check(args) => check::execute(&args, console),
         args::Command::CheckModules(args) => check_modules::execute(&args, console),
         args::Command::Address(command) => address::execute(&command, console),
+        args::Command::Ingress(command) => ingress::execute(&command, console),
         args::Command::Functions(args) => node::functions(&args, console),
         args::Command::Metrics(args) => node::metrics(&args, console),
         args::Command::Ready(args) => node::ready(&args, console),

@@ -98,7 +98,8 @@ fn ports(components: &Components, report: &mut Report) {
 fn dead_letters(components: &Components, report: &mut Report) {
     let egresses: HashMap<TypeName, &Egress> = components.egresses.iter().map(|egress| (egress.id(), egress)).collect();
     let topics: HashSet<&String> = components.egresses.iter().filter_map(topics_of).flatten().collect();
-    let targets = components.endpoints.iter().filter_map(|endpoint| endpoint.dead_letters.as_ref());
+    let of_endpoints = components.endpoints.iter().filter_map(|endpoint| endpoint.dead_letters.as_ref());
+    let targets = of_endpoints.chain(components.ingresses.iter().flat_map(letters_of));
     let findings = targets.filter_map(|target| match egresses.get(&target.egress) {
         None if components.lost_egress => None,
         None => Some(unknown_egress(target, &components.egresses)),
@@ -110,6 +111,21 @@ fn dead_letters(components: &Components, report: &mut Report) {
     for finding in findings.take(DEAD_LETTERS_MAX) {
         report.add(finding);
     }
+}
+
+/// Where an ingress has dead letters of its own go. What is said of it for all topics counts once.
+fn letters_of(ingress: &Ingress) -> Vec<&DeadLetterTarget> {
+    let Ingress::Kafka(kafka) = ingress else { return Vec::new() };
+    let same = |a: &Place, b: &Place| a.same_file(b) && (a.line(), a.column()) == (b.line(), b.column());
+    let mut targets: Vec<&DeadLetterTarget> = Vec::new();
+    for topic in &kafka.topics {
+        if let InvalidRecords::DeadLetter(target) = &topic.invalid_records
+            && !targets.iter().any(|other| same(&other.egress_place, &target.egress_place))
+        {
+            targets.push(target);
+        }
+    }
+    targets
 }
 
 /// The topics that an egress lists: only the playground's does, and an application has one of those.

@@ -132,7 +132,9 @@ fn kafka_ingress(block: &mut Block, kafka: &kafka_ingress::KafkaIngress) {
             InvalidRecords::Skip { log_level } => format!("skip, log {log_level:?}"),
             InvalidRecords::Fail => "fail".to_owned(),
             InvalidRecords::Forward { target } => format!("forward to {target}"),
-            InvalidRecords::DeadLetter => "dead-letter".to_owned(),
+            InvalidRecords::DeadLetter(target) => {
+                format!("dead letters to topic {:?} of egress {}", target.topic, target.egress)
+            }
         };
         block.line("  invalid records", invalid);
     }

@@ -5,13 +5,14 @@
 
 use millpond_protocol::TypeName;
 
+use super::dead_letter::{self, DeadLetterTarget};
 use super::diagnostic::{Diagnostic, Reported};
 use super::fields::{Context, Fields};
 use super::yaml::Node;
 use crate::errors;
 
 /// What happens to a record that has no key or no value. An empty key is a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum InvalidRecords {
     /// `skip`: it is counted, logged and dropped. The default, as in the fork: one bad record does not stop a partition.
     Skip {
@@ -25,8 +26,8 @@ pub enum InvalidRecords {
         /// Field `target` (ours): the function type. Required.
         target: TypeName,
     },
-    /// `dead-letter` (ours): it goes to the dead-letter route.
-    DeadLetter,
+    /// `dead-letter` (ours): it becomes a dead letter, together with its position.
+    DeadLetter(DeadLetterTarget),
 }
 
 /// How loud a skipped record is.
@@ -78,13 +79,20 @@ pub(crate) fn read(node: &Node, cx: &mut Context<'_>) -> Result<InvalidRecords, 
             Ok(None)
         }
     };
+    let dead_letter = match kind {
+        Kind::DeadLetter => dead_letter::required(&mut fields, cx).map(Some),
+        _ => {
+            fields.without_effect("deadLetter", "only type `dead-letter` reads it", cx);
+            Ok(None)
+        }
+    };
     fields.finish(cx);
-    let (log_level, target) = (log_level?, target?);
-    Ok(match (kind, target) {
-        (Kind::Forward, Some(target)) => InvalidRecords::Forward { target },
-        (Kind::Fail, _) => InvalidRecords::Fail,
-        (Kind::DeadLetter, _) => InvalidRecords::DeadLetter,
-        (Kind::Skip | Kind::Forward, _) => InvalidRecords::Skip { log_level },
+    let (log_level, target, dead_letter) = (log_level?, target?, dead_letter?);
+    Ok(match (target, dead_letter) {
+        (Some(target), _) => InvalidRecords::Forward { target },
+        (_, Some(target)) => InvalidRecords::DeadLetter(target),
+        _ if kind == Kind::Fail => InvalidRecords::Fail,
+        _ => InvalidRecords::Skip { log_level },
     })
 }
 

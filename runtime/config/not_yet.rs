@@ -4,7 +4,7 @@
 //! stage that runs it arrives.
 
 use super::diagnostic::Diagnostic;
-use super::model::{Egress, Ingress, InvalidRecords, Module};
+use super::model::{Egress, Ingress, Module};
 use super::source::Place;
 use crate::errors;
 
@@ -13,14 +13,7 @@ pub(crate) fn find(module: &Module) -> Vec<Diagnostic> {
     let mut findings = Vec::new();
     for ingress in module.ingresses() {
         match ingress {
-            Ingress::Playground(_) => {}
-            Ingress::Kafka(kafka) => {
-                if kafka.topics.iter().any(|topic| topic.invalid_records == InvalidRecords::DeadLetter) {
-                    let what = finding("`invalidRecordHandling` of type `dead-letter`", &kafka.place);
-                    findings
-                        .push(what.hint("`forward` hands such records to a function, `fail` stops their partition"));
-                }
-            }
+            Ingress::Playground(_) | Ingress::Kafka(_) => {}
             Ingress::Kinesis(_) => {
                 findings.push(finding(&format!("running `{}`", ingress.kind()), ingress.place()));
             }

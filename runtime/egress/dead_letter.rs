@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::edge::{rfc3339, text};
 
 /// Name and version of the format.
-const FORMAT: &str = "millpond.dead-letter/1";
+pub(super) const FORMAT: &str = "millpond.dead-letter/1";
 
 /// Writes dead letters.
 #[derive(Debug)]
@@ -104,25 +104,25 @@ struct Argument {
 }
 
 #[derive(Serialize)]
-struct Header {
+pub(super) struct Header {
     key: String,
     value: Option<String>,
 }
 
 #[derive(Serialize)]
-struct Failure<'a> {
-    code: &'a str,
-    text: &'a str,
+pub(super) struct Failure<'a> {
+    pub(super) code: &'a str,
+    pub(super) text: &'a str,
 }
 
 #[derive(Serialize)]
-struct Module<'a> {
-    digest: &'a str,
+pub(super) struct Module<'a> {
+    pub(super) digest: &'a str,
 }
 
 #[derive(Serialize)]
-struct Runtime {
-    version: &'static str,
+pub(super) struct Runtime {
+    pub(super) version: &'static str,
 }
 
 impl<'a> From<&'a Address> for Instance<'a> {
@@ -145,9 +145,15 @@ impl From<&Bytes> for Argument {
     }
 }
 
+impl Header {
+    pub(super) fn new(key: &str, value: Option<&[u8]>) -> Header {
+        Header { key: key.to_owned(), value: value.map(|value| STANDARD.encode(value)) }
+    }
+}
+
 impl From<Metadata> for Header {
     fn from(header: Metadata) -> Header {
-        Header { key: header.key, value: header.has_value.then(|| STANDARD.encode(&header.value)) }
+        Header::new(&header.key, header.has_value.then_some(&header.value[..]))
     }
 }
 

@@ -260,6 +260,10 @@ codes! {
     MP7021 "function is being called, nothing is decided yet", "admin/tests.rs";
     MP7022 "token is for looking only", "admin/tests.rs";
     MP7023 "part of the function types cannot be read", "admin/tests.rs";
+    MP7024 "no such Kafka ingress", "cli/ingress.rs";
+    MP7025 "partition does not stand at the record", "cli/ingress.rs";
+    MP7026 "record to pass over is not named", "cli/ingress.rs";
+    MP7027 "position is not durable yet", "admin/ingresses.rs";
     MP7030 "address to listen on cannot be had", "tests/e2e";
     MP7031 "the system refused something", "-";
     MP7032 "data directory belongs to another application", "tests/e2e";

@@ -29,13 +29,19 @@ impl<T> Default for Events<T> {
 impl<T> Events<T> {
     /// What the client complained of: rather why a connection was refused than that there is none.
     pub(crate) fn complaint(&self) -> Option<String> {
+        self.telling_complaint().map(|(_, words)| words)
+    }
+
+    /// The same, and how much that tells.
+    pub(crate) fn telling_complaint(&self) -> Option<(u8, String)> {
         let why = |code: RDKafkaErrorCode| match code {
             RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL | RDKafkaErrorCode::Resolve => 2,
             RDKafkaErrorCode::AllBrokersDown => 0,
             _ => 1,
         };
-        let error = self.errors.iter().max_by_key(|(code, _)| why(*code)).map(|(_, words)| words.clone());
-        self.refusal.clone().or(error)
+        let error = self.errors.iter().map(|(code, words)| (why(*code), words)).max_by_key(|(why, _)| *why);
+        let refusal = self.refusal.clone().map(|words| (2, words));
+        refusal.or(error.map(|(why, words)| (why, words.clone())))
     }
 }
 

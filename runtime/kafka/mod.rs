@@ -7,6 +7,7 @@ mod check;
 mod client;
 mod jaas;
 mod properties;
+mod providers;
 mod stores;
 
 pub(crate) use check::findings;

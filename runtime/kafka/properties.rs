@@ -1,5 +1,5 @@
 //! From the properties of a module, which are those of Kafka's Java client, to settings of librdkafka. Pure, but for a look at
-//! the files that are named as stores.
+//! the files that are named as stores or hold values.
 //!
 //! A property of security that cannot be honoured is an error that says how to convert what it names: connecting without it
 //! would be connecting in another way than somebody decided. Any other one that librdkafka does not have is a warning.
@@ -9,8 +9,8 @@ use std::path::Path;
 
 use rdkafka::config::ClientConfig;
 
-use super::jaas;
 use super::stores::{self, StoreKind};
+use super::{jaas, providers};
 
 /// Who uses the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,9 +39,14 @@ pub(crate) struct Finding {
 impl Settings {
     /// The settings for a role, and what is to be said about the properties.
     pub(crate) fn new(role: Role, address: &str, properties: &BTreeMap<String, String>) -> (Settings, Vec<Finding>) {
-        let mut reading = Reading { role, given: properties, settings: Settings::default(), findings: Vec::new() };
+        let (given, findings) = providers::resolved(properties, &|name| std::env::var(name).ok());
+        let mut reading = Reading { role, given: &given, settings: Settings::default(), findings };
         reading.settings.set("bootstrap.servers", address);
-        for (name, value) in properties {
+        // Without what a value stands for the others cannot be judged.
+        if !reading.findings.is_empty() {
+            return (reading.settings, reading.findings);
+        }
+        for (name, value) in given.iter().filter(|(name, _)| !providers::is_setting(name)) {
             reading.property(name, value);
         }
         reading.security();

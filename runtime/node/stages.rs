@@ -9,10 +9,10 @@ use millpond_engine::{
 };
 use millpond_protocol::response::EgressMessage;
 
-use crate::config::model::{self, Egress, Ingress, Module, Transport};
+use crate::config::model::{self, DeadLetterTarget, Egress, Ingress, Module, Transport};
 use crate::egress::kafka::KafkaEgress;
 use crate::egress::kafka::record::KafkaDeadLetter;
-use crate::egress::{self, DeadLetterRecord, EgressTable};
+use crate::egress::{self, DeadLetterRecord, EgressTable, LetterRoute};
 use crate::ingress::kafka::KafkaIngress;
 use crate::invoker::{ClientFiles, Dialect, EgressResolver, EndpointTarget, TlsTarget};
 
@@ -37,10 +37,10 @@ impl Stages {
                 .map(|it| endpoint(it, dead_letters(it, module, &egresses, &form)))
                 .collect(),
             targets: module.endpoints().iter().map(target).collect(),
-            egresses,
             // What is to be said about their properties was said before.
             kafka_egresses: module.egresses().iter().filter_map(kafka_egress).collect(),
-            kafka_ingresses: module.ingresses().iter().filter_map(kafka_ingress).collect(),
+            kafka_ingresses: module.ingresses().iter().filter_map(|it| kafka_ingress(it, module, &egresses)).collect(),
+            egresses,
         }
     }
 
@@ -81,11 +81,17 @@ fn kafka_egress(egress: &Egress) -> Option<KafkaEgress> {
     }
 }
 
-fn kafka_ingress(ingress: &Ingress) -> Option<KafkaIngress> {
-    match ingress {
-        Ingress::Kafka(declared) => Some(KafkaIngress::new(declared).0),
-        Ingress::Playground(_) | Ingress::Kinesis(_) => None,
-    }
+fn kafka_ingress(ingress: &Ingress, module: &Module, egresses: &EgressTable) -> Option<KafkaIngress> {
+    let Ingress::Kafka(declared) = ingress else { return None };
+    let route = |target: &DeadLetterTarget| {
+        let lane = egresses.lane(&target.egress, &target.topic)?;
+        let topic = match module.egress(&target.egress)? {
+            Egress::Kafka(_) => Some(target.topic.clone()),
+            Egress::Playground(_) | Egress::Kinesis(_) => None,
+        };
+        Some(LetterRoute { lane, topic, module: module.bytes_digest().to_string() })
+    };
+    Some(KafkaIngress::new(declared).0.with_letters(route))
 }
 
 fn egress(egress: &Egress) -> Option<egress::Egress> {

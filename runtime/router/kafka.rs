@@ -14,7 +14,8 @@ use crate::config::model::{InvalidRecords, KafkaTopic};
 /// Where the records of one topic go.
 #[derive(Debug, Clone)]
 pub struct TopicRoute {
-    value_type: String,
+    /// The type that the module gives the values.
+    pub value_type: String,
     targets: Vec<TypeName>,
     forward_headers: bool,
     /// What becomes of a record that cannot be a message.
@@ -59,7 +60,7 @@ impl Defect {
     }
 
     /// What is the matter, in the words of the exception that upstream throws.
-    fn words(self) -> &'static str {
+    pub fn words(self) -> &'static str {
         match self {
             Defect::NullKey => "the ingress requires a UTF-8 key set for each record",
             Defect::NullValue => "the ingress cannot process a tombstone (null value) record",

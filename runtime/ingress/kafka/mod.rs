@@ -3,24 +3,47 @@
 //! What comes in: records, and from the engine word to pause, to come again with a record, and of what is durable. What goes
 //! out: records with their offsets. It decides nothing: what was taken in is the engine's to know, and the ledger's to keep.
 //! The group shows how far the ledger has come; nothing is read from it once there are positions of our own.
+//!
+//! | file | its one idea |
+//! |---|---|
+//! | `reader.rs` | the thread: polls the client, hands records over |
+//! | `positions.rs` | the partitions, and what happens in each |
+//! | `invalid.rs` | what becomes of a record that cannot be a message |
+//! | `ask.rs`, `start.rs` | questions to the cluster, on a thread of their own; where reading begins |
+//! | `outage.rs` | when to say that nothing comes |
+//! | `board.rs` | what people see |
 
+mod ask;
+mod board;
+mod invalid;
+mod outage;
 mod positions;
 mod reader;
 mod start;
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use millpond_engine::{Partition, Record};
 use millpond_protocol::TypeName;
+use tokio::sync::oneshot;
+use tracing::debug;
 
-use crate::config::model::{AutoOffsetReset, KafkaIngress as Declared, StartupPosition};
+use crate::config::model::{
+    AutoOffsetReset, DeadLetterTarget, InvalidRecords, KafkaIngress as Declared, StartupPosition,
+};
+use crate::egress::LetterRoute;
 use crate::kafka::{Finding, Role, Settings};
 use crate::router::TopicRoute;
+
+#[cfg(test)]
+pub(crate) use board::Away;
+pub(crate) use board::{Board, PartitionBoard, Standing};
 
 /// What a Kafka ingress is started with.
 #[derive(Debug, Clone)]
@@ -28,6 +51,8 @@ pub(crate) struct KafkaIngress {
     pub(crate) id: TypeName,
     settings: Settings,
     topics: BTreeMap<String, TopicRoute>,
+    /// Where the records of a topic go that cannot be messages, where the module wants them kept.
+    letters: BTreeMap<String, LetterRoute>,
     startup: StartupPosition,
     reset: AutoOffsetReset,
     /// How often new partitions are looked for.
@@ -74,9 +99,25 @@ pub(crate) enum Word {
     HeldBack(Arc<Partition>, u64),
     /// These positions are durable.
     Durable(Vec<(Arc<Partition>, u64)>),
+    /// Pass over the record at which a partition stopped.
+    Skip(Skip),
     /// End the thread.
     Stop,
 }
+
+/// What a person wants passed over.
+#[derive(Debug)]
+pub(crate) struct Skip {
+    pub(crate) topic: String,
+    pub(crate) partition: u32,
+    pub(crate) offset: u64,
+    /// Told when the position behind it is durable, or that the partition does not stand there. Dropped when neither is known.
+    pub(crate) reply: oneshot::Sender<Result<(), NotThere>>,
+}
+
+/// A partition that does not stand at the record that was named: nothing was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NotThere;
 
 /// An ingress's way to the engine.
 #[derive(Clone)]
@@ -91,7 +132,34 @@ pub(crate) struct Surroundings {
 pub(crate) struct Inlet {
     pub(crate) id: TypeName,
     words: Sender<Word>,
+    board: Arc<Board>,
     thread: JoinHandle<()>,
+    /// Disconnected when the thread is over.
+    over: Receiver<Infallible>,
+}
+
+/// What people see of an ingress, and how they tell it something.
+#[derive(Debug, Clone)]
+pub(crate) struct IngressHandle {
+    pub(crate) id: TypeName,
+    pub(crate) board: Arc<Board>,
+    words: Sender<Word>,
+}
+
+impl IngressHandle {
+    /// One without a thread behind it, for tests: what it is told is found in the receiver.
+    #[cfg(test)]
+    pub(crate) fn fake(id: TypeName, board: Arc<Board>) -> (IngressHandle, Receiver<Word>) {
+        let (words, told) = mpsc::channel();
+        (IngressHandle { id, board, words }, told)
+    }
+
+    /// Has the record passed over at which a partition stopped. No answer comes from an ingress that ends.
+    pub(crate) fn skip(&self, topic: &str, partition: u32, offset: u64) -> oneshot::Receiver<Result<(), NotThere>> {
+        let (reply, answer) = oneshot::channel();
+        let _ = self.words.send(Word::Skip(Skip { topic: topic.to_owned(), partition, offset, reply }));
+        answer
+    }
 }
 
 /// Property of Flink's connector: milliseconds between two looks for new partitions; negative is never.
@@ -126,6 +194,7 @@ impl KafkaIngress {
             id: declared.id.clone(),
             settings,
             topics: declared.topics.iter().map(|topic| (topic.route.name.clone(), TopicRoute::new(topic))).collect(),
+            letters: BTreeMap::new(),
             startup: declared.startup_position.clone(),
             reset: declared.auto_offset_reset,
             discovery: discovery.map(Duration::from_millis),
@@ -134,16 +203,33 @@ impl KafkaIngress {
         (ingress, findings)
     }
 
+    /// With the places of dead letters that the egresses of the module have.
+    pub(crate) fn with_letters(mut self, route: impl Fn(&DeadLetterTarget) -> Option<LetterRoute>) -> KafkaIngress {
+        let target = |(name, topic): (&String, &TopicRoute)| match &topic.invalid {
+            InvalidRecords::DeadLetter(target) => Some((name.clone(), route(target)?)),
+            _ => None,
+        };
+        self.letters = self.topics.iter().filter_map(target).collect();
+        self
+    }
+
     /// Starts it where the ledger says.
     pub(crate) fn start(self, restored: &BTreeMap<Partition, u64>, surroundings: Surroundings) -> Inlet {
         let (words, inbox) = mpsc::channel();
+        let (running, over) = mpsc::channel();
         let id = self.id.clone();
         let restored = restored.iter().filter(|(partition, _)| partition.ingress == id);
         let restored = restored.map(|(partition, next)| (partition.clone(), *next)).collect();
-        let reader = reader::Reader::new(self, restored, surroundings, inbox);
+        let topics = self.topics.iter().map(|(name, route)| (name.clone(), invalid::handling(&route.invalid)));
+        let board = Arc::new(Board::new(topics));
+        let reader = reader::Reader::new(self, restored, surroundings, inbox, Arc::clone(&board));
         let builder = std::thread::Builder::new().name("millpond-ingress".to_owned());
-        let thread = builder.spawn(move || reader.run()).expect("a process that just started may have threads");
-        Inlet { id, words, thread }
+        let run = move || {
+            let _running: Sender<Infallible> = running;
+            reader.run();
+        };
+        let thread = builder.spawn(run).expect("a process that just started may have threads");
+        Inlet { id, words, board, thread, over }
     }
 }
 
@@ -153,12 +239,31 @@ impl Inlet {
         self.words.clone()
     }
 
-    /// Ends it; returns when the thread is over.
-    pub(crate) fn stop(self) {
-        let _ = self.words.send(Word::Stop);
-        let _ = self.thread.join();
+    /// For people.
+    pub(crate) fn handle(&self) -> IngressHandle {
+        IngressHandle { id: self.id.clone(), board: Arc::clone(&self.board), words: self.words.clone() }
+    }
+
+    /// Ends them. A thread that waits for a broker that does not answer is left to itself after a while: it reads nothing any
+    /// more, and has nothing to do but to close its client.
+    pub(crate) fn stop_all(inlets: Vec<Inlet>) {
+        for inlet in &inlets {
+            let _ = inlet.words.send(Word::Stop);
+        }
+        let until = Instant::now() + CLOSING;
+        for Inlet { id, thread, over, .. } in inlets {
+            match over.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Err(RecvTimeoutError::Disconnected) => drop(thread.join()),
+                Err(RecvTimeoutError::Timeout) => debug!(ingress = %id, "its client is not closed, no broker answers"),
+                Ok(never) => match never {},
+            }
+        }
     }
 }
 
 /// How long a call on the client may block.
 const CALL: Duration = Duration::from_secs(10);
+/// How long clients may take to tell the group and to close when the process ends.
+const CLOSING: Duration = Duration::from_millis(1_500);
+/// Pause between two lines of one kind.
+const EVERY: Duration = Duration::from_secs(10);

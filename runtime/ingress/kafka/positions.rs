@@ -1,12 +1,15 @@
 //! Which partitions an ingress reads, and where it is in each.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use millpond_engine::Partition;
+use millpond_engine::{Millis, Partition};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
+
+use super::board::{PartitionBoard, Standing};
+use crate::router::Defect;
 
 /// One partition.
 #[derive(Debug)]
@@ -15,6 +18,11 @@ pub(super) struct Reading {
     /// The offset of the next record.
     pub(super) next: u64,
     pub(super) state: State,
+    /// The offset behind the last record that was counted: what is read again counts once.
+    counted: u64,
+    /// The last record at which it stopped.
+    stood: Option<u64>,
+    pub(super) board: Arc<PartitionBoard>,
 }
 
 /// What happens in a partition.
@@ -24,8 +32,67 @@ pub(super) enum State {
     Runs,
     /// The engine did not take a record: it is read again from it, then.
     Held(Instant),
-    /// It stopped at an invalid record.
-    Failed,
+    /// It stopped at this record, which is invalid.
+    Failed(u64),
+}
+
+impl Reading {
+    pub(super) fn new(partition: Arc<Partition>, next: u64, board: Arc<PartitionBoard>) -> Reading {
+        Reading { partition, next, state: State::Runs, counted: next, stood: None, board }
+    }
+
+    /// This record was not read before.
+    pub(super) fn is_fresh(&self, offset: u64) -> bool {
+        offset >= self.counted
+    }
+
+    /// It stopped at this record before.
+    pub(super) fn stood_at(&self, offset: u64) -> bool {
+        self.stood == Some(offset)
+    }
+
+    /// Reading goes on elsewhere, because what was there is gone.
+    pub(super) fn go_to(&mut self, next: u64) {
+        self.next = next;
+        self.counted = next;
+        self.state = State::Runs;
+        self.board.set_standing(Standing::Running);
+    }
+
+    /// A record of so many bytes is handed over.
+    pub(super) fn hand_over(&mut self, offset: u64, bytes: usize) {
+        self.next = offset + 1;
+        if offset >= self.counted {
+            self.counted = offset + 1;
+            self.board.count(bytes);
+        }
+    }
+
+    /// It stops at a record.
+    pub(super) fn fail(&mut self, offset: u64, defect: Defect, now: Millis) {
+        self.state = State::Failed(offset);
+        self.stood = Some(offset);
+        self.board.set_standing(Standing::Failed { offset, defect, since: now });
+    }
+
+    /// The engine did not take this record, nor what was handed over behind it. What it stopped at lies behind it, too, and is
+    /// met again.
+    pub(super) fn hold(&mut self, offset: u64, until: Instant, now: Millis) {
+        self.next = offset;
+        self.state = State::Held(until);
+        self.board.held(offset, now);
+    }
+
+    /// Passes over the record at which it stopped, if it stopped at this one.
+    pub(super) fn skip(&mut self, offset: u64) -> bool {
+        if self.state != State::Failed(offset) {
+            return false;
+        }
+        self.next = offset + 1;
+        self.state = State::Runs;
+        self.board.set_standing(Standing::Running);
+        true
+    }
 }
 
 /// All partitions, by topic and number.
@@ -37,12 +104,9 @@ impl Partitions {
         self.0.get_mut(topic)?.get_mut(usize::try_from(number).ok()?)?.as_mut()
     }
 
-    pub(super) fn contains(&self, topic: &str, number: u32) -> bool {
-        self.0.get(topic).and_then(|all| all.get(number as usize)).is_some_and(Option::is_some)
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// Those that are known, by topic and number.
+    pub(super) fn known(&self) -> HashSet<(String, u32)> {
+        self.iter().map(|reading| (reading.partition.topic.to_string(), reading.partition.number)).collect()
     }
 
     pub(super) fn insert(&mut self, reading: Reading) {
@@ -76,4 +140,42 @@ impl Partitions {
 /// An offset as the client has it.
 pub(super) fn offset(next: u64) -> Offset {
     Offset::Offset(i64::try_from(next).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    use millpond_engine::Partition;
+    use millpond_protocol::TypeName;
+
+    use super::super::board::{Board, Standing};
+    use super::{Reading, State};
+    use crate::router::Defect;
+
+    fn reading() -> Reading {
+        let partition = Partition { ingress: TypeName::new("a", "in"), topic: "t".into(), number: 0 };
+        let partition = Arc::new(partition);
+        let board = Board::default().add(&partition, Some(3));
+        Reading::new(partition, 3, board)
+    }
+
+    /// A partition that stopped hears late that the engine did not take a record before that one: it reads from there again,
+    /// or what lies between is lost to the one who passes over the invalid record.
+    #[test]
+    fn what_was_held_back_comes_before_what_is_invalid() {
+        let mut reading = reading();
+        (3..6).for_each(|offset| reading.hand_over(offset, 10));
+        reading.fail(6, Defect::NullKey, 100);
+        reading.hold(4, Instant::now(), 200);
+        assert_eq!((reading.next, reading.skip(6)), (4, false));
+        assert_eq!(reading.board.standing(), Standing::Held { offset: 4, since: 200 });
+        (4..6).for_each(|offset| reading.hand_over(offset, 10));
+        assert_eq!(reading.board.counted(), (3, 30), "what is read again counts once");
+        reading.fail(6, Defect::NullKey, 300);
+        assert!(!reading.skip(5) && !reading.skip(7), "only the record at which it stands");
+        assert!(reading.skip(6) && !reading.skip(6));
+        assert_eq!((reading.next, reading.state, reading.board.standing()), (7, State::Runs, Standing::Running));
+    }
 }

@@ -8,17 +8,20 @@ use std::time::{Duration, Instant};
 
 use millpond_engine::{Partition, Record};
 use rdkafka::TopicPartitionList;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _, Timestamp};
 use tracing::{debug, error, info, warn};
 
+use super::ask::{self, Answer, Asker, Found, Question, Sources};
+use super::board::{Away, Board};
+use super::invalid::{self, Made, now};
+use super::outage::Outage;
 use super::positions::{Partitions, Reading, State, offset};
-use super::start::Starts;
-use super::{CALL, Debt, Feed, KafkaIngress, Surroundings, Word};
-use crate::config::model::{InvalidRecords, LogLevel};
+use super::start::{Bounds, Starts};
+use super::{Debt, Feed, KafkaIngress, NotThere, Skip, Surroundings, Word};
 use crate::kafka::{Client, Events, describe};
-use crate::router::{Defect, KafkaRecord, Routed, TopicRoute};
+use crate::router::{KafkaRecord, Routed};
 
 /// Records handed over at once.
 const BATCH: usize = 256;
@@ -30,8 +33,12 @@ const AROUND: usize = 256;
 const HOLD: Duration = Duration::from_secs(1);
 /// Pause before another try when the cluster does not answer.
 const RETRY: Duration = Duration::from_secs(2);
-/// Pause between two warnings.
-const EVERY: Duration = Duration::from_secs(10);
+/// Pause between two looks at the ends of all partitions, if there are not many.
+const ENDS: Duration = Duration::from_secs(5);
+/// The same while reading fails: what is answered says that it goes on.
+const ENDS_AGAIN: Duration = Duration::from_secs(1);
+/// Ends that are asked for at once, and the pause behind them when there are more.
+const ENDS_AT_ONCE: (usize, Duration) = (64, Duration::from_millis(640));
 
 /// The thread's content.
 pub(super) struct Reader {
@@ -42,20 +49,48 @@ pub(super) struct Reader {
     began: bool,
     around: Surroundings,
     inbox: Receiver<Word>,
-    consumer: Option<BaseConsumer<Client<()>>>,
-    events: Arc<Mutex<Events<()>>>,
+    board: Arc<Board>,
+    client: Option<Connected>,
     partitions: Partitions,
     /// Bytes on their way to the engine.
     debt: Arc<AtomicUsize>,
-    /// When to look for partitions next.
+    /// When to look for partitions next; not while that is being asked, or when nobody wants it.
     looks: Option<Instant>,
+    /// All topics were there at the last look.
+    complete: bool,
+    ends: Ends,
+    /// Whether positions are being checked, and are to be checked again behind that.
+    checks: (bool, bool),
     /// Durable positions that the group was not told.
     durable: BTreeMap<Arc<Partition>, u64>,
     commits: Instant,
-    warned: Option<Instant>,
-    /// Lines about skipped records that were left out.
-    skipped: (Option<Instant>, u64),
+    outage: Outage,
+    said: invalid::Said,
     lossy_warned: bool,
+    /// People who wait until a position is durable.
+    skips: Vec<(Arc<Partition>, Skip)>,
+}
+
+/// The client, and whoever asks with it.
+struct Connected {
+    consumer: ask::Reading,
+    events: Arc<Mutex<Events<()>>>,
+    asker: Asker,
+}
+
+/// Rounds of looking at the ends of all partitions.
+#[derive(Debug)]
+struct Ends {
+    /// When to ask for the next ones; never while there is no partition.
+    due: Option<Instant>,
+    /// An answer is to come.
+    asking: bool,
+    /// How many of this round were asked for.
+    asked: usize,
+    /// Changes with each failure: a round with one in it says nothing.
+    number: u64,
+    /// The number when the round began.
+    began: u64,
 }
 
 impl Reader {
@@ -64,35 +99,39 @@ impl Reader {
         restored: BTreeMap<Partition, u64>,
         around: Surroundings,
         inbox: Receiver<Word>,
+        board: Arc<Board>,
     ) -> Reader {
         Reader {
             ingress,
             began: !restored.is_empty(),
             around,
             inbox,
-            consumer: None,
-            events: Arc::default(),
+            board,
+            client: None,
             partitions: Partitions::default(),
             debt: Arc::default(),
             looks: Some(Instant::now()),
+            complete: false,
+            ends: Ends { due: None, asking: false, asked: 0, number: 0, began: 0 },
+            checks: (false, false),
             // Also those of the last process, which may have been killed before it told the group.
             durable: restored.iter().map(|(partition, next)| (Arc::new(partition.clone()), *next)).collect(),
             restored,
             commits: Instant::now(),
-            warned: None,
-            skipped: (None, 0),
+            outage: Outage::default(),
+            said: invalid::Said::default(),
             lossy_warned: false,
+            skips: Vec::new(),
         }
     }
 
     /// Runs until it is told to stop.
     pub(super) fn run(mut self) {
         loop {
-            if self.looks.is_some_and(|at| at <= Instant::now()) {
-                self.look();
-            }
+            self.ask();
+            self.hear();
             let busy = (self.around.paused)() || self.debt.load(Ordering::Relaxed) >= ON_THE_WAY;
-            let idle = self.consumer.is_none();
+            let idle = self.client.is_none();
             let wait = if idle {
                 Duration::from_millis(50)
             } else if busy {
@@ -112,6 +151,11 @@ impl Reader {
         }
         self.commits = Instant::now();
         self.tell_group();
+        self.skips.clear();
+        if let Some(Connected { consumer, asker, .. }) = self.client.take() {
+            asker.end();
+            drop(consumer);
+        }
         debug!(ingress = %self.ingress.id, "ingress ended");
     }
 
@@ -120,7 +164,8 @@ impl Reader {
         loop {
             match self.inbox.recv_timeout(wait) {
                 Ok(Word::HeldBack(partition, offset)) => self.hold(&partition, offset),
-                Ok(Word::Durable(positions)) => self.durable.extend(positions),
+                Ok(Word::Durable(positions)) => self.is_durable(positions),
+                Ok(Word::Skip(skip)) => self.skip(skip),
                 Ok(Word::Stop) | Err(RecvTimeoutError::Disconnected) => return Err(Stopped),
                 Err(RecvTimeoutError::Timeout) => return Ok(()),
             }
@@ -128,96 +173,98 @@ impl Reader {
         }
     }
 
-    /// Looks for partitions, and reads those that it did not know.
-    fn look(&mut self) {
-        match self.find_partitions() {
-            Ok(missing) if missing.is_empty() => {
-                self.looks = self.ingress.discovery.map(|pause| Instant::now() + pause);
-            }
-            Ok(missing) => {
-                self.warn(format_args!("topics {missing:?} are not there"));
-                self.looks = Some(Instant::now() + RETRY);
-            }
-            Err(error) => {
-                self.warn(format_args!("{}", describe(&error)));
-                self.looks = Some(Instant::now() + RETRY);
-            }
-        }
-    }
-
-    /// Topics that are not there.
-    fn find_partitions(&mut self) -> Result<Vec<String>, KafkaError> {
-        let consumer = match self.consumer.take() {
-            Some(consumer) => consumer,
-            None => {
-                let (client, events) = Client::new(self.ingress.id.to_string());
-                self.events = events;
-                self.ingress.settings.config().create_with_context(client)?
-            }
-        };
-        let found = self.find_with(&consumer);
-        if found.is_err() {
-            // What it has to say of that is heard only when it is asked. There is no record: nothing is assigned yet, or all is.
-            drop(self.partitions.is_empty().then(|| consumer.poll(Duration::ZERO)));
-        }
-        let grown = matches!(found, Ok((_, true)));
-        self.consumer = Some(consumer);
-        if grown {
-            self.assign()?;
-        }
-        found.map(|(missing, _)| missing)
-    }
-
-    fn find_with(&mut self, consumer: &BaseConsumer<Client<()>>) -> Result<(Vec<String>, bool), KafkaError> {
-        let starts = Starts { consumer, reset: self.ingress.reset };
-        let (mut missing, mut fresh) = (Vec::new(), Vec::new());
-        for topic in self.ingress.topics.keys() {
-            let metadata = consumer.fetch_metadata(Some(topic), CALL)?;
-            let found = metadata.topics().iter().find(|it| it.name() == topic);
-            let partitions = found.filter(|it| it.error().is_none()).map_or(&[][..], |it| it.partitions());
-            if partitions.is_empty() {
-                missing.push(topic.clone());
-            }
-            for number in partitions.iter().filter_map(|it| u32::try_from(it.id()).ok()) {
-                if !self.partitions.contains(topic, number) {
-                    let partition =
-                        Partition { ingress: self.ingress.id.clone(), topic: topic.as_str().into(), number };
-                    let next = self.start_of(&starts, &partition)?;
-                    fresh.push((Arc::new(partition), next));
+    /// Asks the cluster what is to be known now.
+    fn ask(&mut self) {
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= Instant::now());
+        if due(self.looks) {
+            self.looks = None;
+            let question = Question::Find { known: self.partitions.known(), began: self.began };
+            match self.connected() {
+                Ok(client) => client.asker.ask(question),
+                Err(error) => {
+                    self.failed(&describe(&error));
+                    self.looks = Some(Instant::now() + RETRY);
                 }
             }
         }
+        if !self.ends.asking
+            && due(self.ends.due)
+            && let Some(client) = &self.client
+        {
+            self.ends.asking = true;
+            if self.ends.asked == 0 {
+                self.ends.began = self.ends.number;
+            }
+            let next = self.partitions.iter().skip(self.ends.asked).take(ENDS_AT_ONCE.0);
+            let next: Vec<_> = next.map(|reading| Arc::clone(&reading.partition)).collect();
+            self.ends.asked += next.len();
+            client.asker.ask(Question::Ends(next, self.ends.number));
+        }
+    }
+
+    fn connected(&mut self) -> Result<&Connected, KafkaError> {
+        if self.client.is_none() {
+            let (client, events) = Client::new(self.ingress.id.to_string());
+            let consumer: ask::Reading = Arc::new(self.ingress.settings.config().create_with_context(client)?);
+            let sources = Sources {
+                ingress: self.ingress.id.clone(),
+                topics: self.ingress.topics.keys().cloned().collect(),
+                startup: self.ingress.startup.clone(),
+                reset: self.ingress.reset,
+                restored: self.restored.clone(),
+            };
+            let asker = Asker::new(Arc::clone(&consumer), sources);
+            self.client = Some(Connected { consumer, events, asker });
+        }
+        Ok(self.client.as_ref().expect("it was put there above"))
+    }
+
+    /// Hears what the cluster answered.
+    fn hear(&mut self) {
+        while let Some(answer) = self.client.as_ref().and_then(|client| client.asker.answer()) {
+            match answer {
+                Answer::Found(Ok(found)) => self.found(found),
+                Answer::Found(Err(error)) => {
+                    self.failed(&describe(&error));
+                    self.looks = Some(Instant::now() + RETRY);
+                }
+                Answer::Checked(bounds) => self.checked(bounds),
+                Answer::Ends(ends, outcome, number) => self.ended(ends, outcome, number),
+            }
+        }
+    }
+
+    /// Reads partitions that it did not know.
+    fn found(&mut self, found: Found) {
+        let Found { missing, fresh } = found;
         let grown = !fresh.is_empty();
-        for (partition, (next, known)) in fresh {
-            if !known {
+        for ask::Fresh { partition, next, known } in fresh {
+            match known {
+                Some(known) if known == next => {}
+                Some(known) => self.lost(&partition, known, next),
+                None => {}
+            }
+            if known != Some(next) {
                 (self.around.feed)(Feed::Positioned(Arc::clone(&partition), next));
             }
             debug!(ingress = %self.ingress.id, topic = %partition.topic, partition = partition.number, next, "partition");
-            self.partitions.insert(Reading { partition, next, state: State::Runs });
+            let shown = self.board.add(&partition, known.filter(|known| *known == next));
+            self.partitions.insert(Reading::new(partition, next, shown));
         }
-        if grown && missing.is_empty() {
-            self.began = true;
-        }
-        Ok((missing, grown))
-    }
-
-    /// Where a partition is read from, and whether the ledger has that already.
-    fn start_of(&self, starts: &Starts<'_>, partition: &Partition) -> Result<(u64, bool), KafkaError> {
-        if let Some(next) = self.restored.get(partition) {
-            let bounds = starts.bounds(partition)?;
-            if bounds.has(*next) {
-                return Ok((*next, true));
+        if grown {
+            if missing.is_empty() {
+                self.began = true;
             }
-            let reset = starts.reset(bounds);
-            self.lost(partition, *next, reset);
-            return Ok((reset, false));
+            self.assign_or_warn();
+            self.ends.due = Some(Instant::now());
         }
-        let next = match self.began {
-            // New since the ingress began: nothing of it was read, so all of it is to be read.
-            true => starts.bounds(partition)?.first,
-            false => starts.startup(partition, &self.ingress.startup)?,
-        };
-        Ok((next, false))
+        self.complete = missing.is_empty();
+        if self.complete {
+            self.looks = self.ingress.discovery.map(|pause| Instant::now() + pause);
+            return;
+        }
+        self.failed(&format!("topics {missing:?} are not there"));
+        self.looks = Some(Instant::now() + RETRY);
     }
 
     fn lost(&self, partition: &Partition, next: u64, reset: u64) {
@@ -226,48 +273,67 @@ impl Reader {
         error!(%ingress, %topic, partition = number, code = "MP1022", offset = next, to = reset, hint, "position is not there any more, reading goes on elsewhere");
     }
 
+    /// Some ends are known, or could not be had.
+    fn ended(&mut self, ends: Vec<(Arc<Partition>, u64)>, outcome: Result<(), KafkaError>, number: u64) {
+        for (partition, end) in ends {
+            if let Some(reading) = self.partitions.get_mut(&partition.topic, partition.number.cast_signed()) {
+                reading.board.set_end(end);
+            }
+        }
+        if let Err(error) = outcome {
+            self.failed(&describe(&error));
+        }
+        self.ends.asking = false;
+        let round = self.ends.asked >= self.partitions.iter().count();
+        if !round {
+            self.ends.due = Some(Instant::now() + ENDS_AT_ONCE.1);
+            return;
+        }
+        self.ends.asked = 0;
+        let clean = self.ends.began == self.ends.number && number == self.ends.number;
+        if clean && self.complete {
+            self.goes_on();
+        }
+        self.ends.due = Some(Instant::now() + if self.outage.goes_on() { ENDS_AGAIN } else { ENDS });
+    }
+
     /// Has the client read all partitions from where they are.
     fn assign(&mut self) -> Result<(), KafkaError> {
-        let Some(consumer) = &self.consumer else { return Ok(()) };
-        consumer.assign(&self.partitions.assignment()?)
+        let Some(client) = &self.client else { return Ok(()) };
+        client.consumer.assign(&self.partitions.assignment()?)
     }
 
     /// Reads what is there; false when there is no engine any more.
     fn read(&mut self) -> bool {
         const WAIT: Duration = Duration::from_millis(20);
-        let Some(consumer) = self.consumer.take() else { return true };
-        let (mut records, mut bytes, mut reset, mut failed) = (Vec::new(), 0, false, false);
+        let Some(consumer) = self.client.as_ref().map(|client| Arc::clone(&client.consumer)) else { return true };
+        let (mut records, mut bytes, mut failed) = (Vec::new(), 0, false);
         while records.len() < BATCH {
             match consumer.poll(if records.is_empty() { WAIT } else { Duration::ZERO }) {
                 None => break,
                 Some(Ok(message)) => {
                     if let Some(record) = self.record(&message, &mut failed) {
                         let arguments = record.invocations.iter().map(|(_, argument)| argument.len());
-                        bytes += AROUND + arguments.sum::<usize>();
+                        let letters = record.letters.iter().map(|letter| letter.record.len());
+                        bytes += AROUND + arguments.chain(letters).sum::<usize>();
                         records.push(record);
                     }
                 }
                 Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset))) => {
-                    reset = true;
+                    self.check();
                     break;
                 }
                 Some(Err(error)) => {
-                    self.warn(format_args!("{}", describe(&error)));
+                    self.complained(&error);
                     break;
                 }
             }
         }
-        self.consumer = Some(consumer);
-        if reset {
-            self.reset();
-        } else if failed {
+        if failed {
             self.assign_or_warn();
         }
         if records.is_empty() {
             return true;
-        }
-        if self.warned.take().is_some() {
-            info!(ingress = %self.ingress.id, "reading goes on");
         }
         (self.around.feed)(Feed::Records(records, Debt::new(&self.debt, bytes)))
     }
@@ -297,71 +363,93 @@ impl Reader {
             value: message.payload(),
             headers: &headers,
         };
-        let invocations = match route.route(&record) {
+        let fresh = reading.is_fresh(at);
+        let made = match route.route(&record) {
             Routed::Invocations { invocations, lossy_key } => {
+                if lossy_key && fresh {
+                    self.board.lossy_key(topic);
+                }
                 if lossy_key && !std::mem::replace(&mut self.lossy_warned, true) {
                     warn!(ingress = %self.ingress.id, topic, partition = record.partition, offset = at, "key is not UTF-8, bytes of it are replaced");
                 }
-                invocations
+                Made { invocations, ..Made::default() }
             }
             Routed::Invalid(defect) => {
-                let said = invalid(&self.ingress, route, &record, defect, &mut self.skipped);
-                match said {
-                    Some(invocations) => invocations,
+                // Somebody who had it passed over may have done so before something in front of it was held back.
+                let skipped = self.skips.iter().any(|(it, skip)| *it == reading.partition && skip.offset == at);
+                let letters = self.ingress.letters.get(topic);
+                let made = match skipped {
+                    true => Some(Made::default()),
+                    false => invalid::made_of(&self.ingress.id, route, letters, &record, defect, &mut self.said),
+                };
+                if fresh && !reading.stood_at(at) {
+                    self.board.invalid(topic, defect);
+                }
+                match made {
+                    Some(made) => made,
                     None => {
-                        reading.state = State::Failed;
+                        reading.fail(at, defect, now());
                         *failed = true;
                         return None;
                     }
                 }
             }
         };
-        reading.next = at + 1;
+        let headers_bytes = headers.iter().map(|(key, value)| key.len() + value.map_or(0, <[u8]>::len));
+        let bytes = message.key_len() + message.payload_len() + headers_bytes.sum::<usize>();
+        reading.hand_over(at, bytes);
+        let Made { invocations, letters } = made;
         let timestamp = record.timestamp.and_then(|time| u64::try_from(time).ok());
-        Some(Record {
-            partition: Arc::clone(&reading.partition),
-            offset: at,
-            invocations,
-            timestamp,
-            letters: Vec::new(),
-        })
+        Some(Record { partition: Arc::clone(&reading.partition), offset: at, invocations, timestamp, letters })
+    }
+
+    /// Asks whether reading can go on where it is.
+    fn check(&mut self) {
+        let positions = self.partitions.iter().map(|reading| (Arc::clone(&reading.partition), reading.next)).collect();
+        match (&self.client, &mut self.checks) {
+            (_, (true, again)) => *again = true,
+            (Some(client), (checking, _)) => {
+                *checking = true;
+                client.asker.ask(Question::Check(positions));
+            }
+            (None, _) => {}
+        }
     }
 
     /// Positions that are not there any more go where the module says.
-    fn reset(&mut self) {
-        let Some(consumer) = self.consumer.take() else { return };
-        let starts = Starts { consumer: &consumer, reset: self.ingress.reset };
-        let mut moved = Vec::new();
+    fn checked(&mut self, checked: Vec<(Arc<Partition>, u64, Result<Bounds, KafkaError>)>) {
         let mut failed = None;
-        for reading in self.partitions.iter_mut() {
-            match starts.bounds(&reading.partition) {
-                Ok(bounds) if bounds.has(reading.next) => {}
+        for (partition, next, bounds) in checked {
+            let Some(reading) = self.partitions.get_mut(&partition.topic, partition.number.cast_signed()) else {
+                continue;
+            };
+            match bounds {
+                // What was read meanwhile is there.
+                _ if reading.next != next => {}
+                Ok(bounds) if bounds.has(next) => {}
                 Ok(bounds) => {
-                    let to = starts.reset(bounds);
-                    moved.push((Arc::clone(&reading.partition), reading.next, to));
-                    reading.next = to;
+                    let to = Starts::reset_of(self.ingress.reset, bounds);
+                    reading.go_to(to);
+                    self.lost(&partition, next, to);
+                    (self.around.feed)(Feed::Positioned(partition, to));
                 }
                 Err(error) => failed = Some(error),
             }
         }
-        self.consumer = Some(consumer);
-        for (partition, from, to) in moved {
-            self.lost(&partition, from, to);
-            (self.around.feed)(Feed::Positioned(partition, to));
+        let (_, again) = std::mem::take(&mut self.checks);
+        if let Some(error) = &failed {
+            self.failed(&describe(error));
         }
-        if let Some(error) = failed.or_else(|| self.assign().err()) {
-            self.warn(format_args!("{}", describe(&error)));
+        self.assign_or_warn();
+        if again {
+            self.check();
         }
     }
 
     /// The engine had no room for a record: its partition is not read for a while.
     fn hold(&mut self, partition: &Partition, offset: u64) {
         let Some(reading) = self.partitions.get_mut(&partition.topic, partition.number.cast_signed()) else { return };
-        if reading.state == State::Failed {
-            return;
-        }
-        reading.next = offset;
-        reading.state = State::Held(Instant::now() + HOLD);
+        reading.hold(offset, Instant::now() + HOLD, now());
         self.assign_or_warn();
     }
 
@@ -383,7 +471,43 @@ impl Reader {
 
     fn assign_or_warn(&mut self) {
         if let Err(error) = self.assign() {
-            self.warn(format_args!("{}", describe(&error)));
+            self.failed(&describe(&error));
+        }
+    }
+
+    /// A person wants the record passed over at which a partition stopped. It is taken in as one for nobody.
+    fn skip(&mut self, skip: Skip) {
+        let number = i32::try_from(skip.partition).unwrap_or(i32::MAX);
+        let reading = self.partitions.get_mut(&skip.topic, number).filter(|_| skip.partition <= i32::MAX as u32);
+        let Some(reading) = reading.and_then(|reading| reading.skip(skip.offset).then_some(reading)) else {
+            // Whoever asked may have gone away.
+            let _ = skip.reply.send(Err(NotThere));
+            return;
+        };
+        let partition = Arc::clone(&reading.partition);
+        info!(ingress = %self.ingress.id, topic = skip.topic, partition = skip.partition, offset = skip.offset, "invalid record passed over by a person, partition goes on");
+        let record = Record {
+            partition: Arc::clone(&partition),
+            offset: skip.offset,
+            invocations: Vec::new(),
+            timestamp: None,
+            letters: Vec::new(),
+        };
+        (self.around.feed)(Feed::Records(vec![record], Debt::new(&self.debt, AROUND)));
+        self.skips.push((partition, skip));
+        self.assign_or_warn();
+    }
+
+    /// The ledger has these positions.
+    fn is_durable(&mut self, positions: Vec<(Arc<Partition>, u64)>) {
+        for (partition, next) in positions {
+            if let Some(reading) = self.partitions.get_mut(&partition.topic, partition.number.cast_signed()) {
+                reading.board.set_position(next);
+            }
+            for (_, skip) in self.skips.extract_if(.., |(it, skip)| *it == partition && skip.offset < next) {
+                let _ = skip.reply.send(Ok(()));
+            }
+            self.durable.insert(partition, next);
         }
     }
 
@@ -392,74 +516,60 @@ impl Reader {
         if self.durable.is_empty() || self.commits > Instant::now() {
             return;
         }
-        let Some(consumer) = &self.consumer else { return };
+        let Some(client) = &self.client else { return };
         self.commits = Instant::now() + self.ingress.commits;
         let mut list = TopicPartitionList::new();
         for (partition, next) in std::mem::take(&mut self.durable) {
             let added = list.add_partition_offset(&partition.topic, partition.number.cast_signed(), offset(next));
             debug_assert!(added.is_ok(), "an offset that was read");
         }
-        if let Err(error) = consumer.commit(&list, CommitMode::Async) {
+        if let Err(error) = client.consumer.commit(&list, CommitMode::Async) {
             debug!(ingress = %self.ingress.id, %error, "group was not told");
         }
     }
 
-    fn warn(&mut self, error: std::fmt::Arguments<'_>) {
-        let events = std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner));
-        let error = match events.complaint() {
-            Some(complaint) => format!("{error} ({complaint})"),
-            None => error.to_string(),
+    /// The client has something to say. That one of several brokers is away is no failure until it keeps us from something.
+    fn complained(&mut self, error: &KafkaError) {
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::Resolve) => {
+                debug!(ingress = %self.ingress.id, %error, "connection failed");
+                self.ends.due = self.ends.due.map(|_| Instant::now());
+            }
+            _ => self.failed(&describe(error)),
+        }
+    }
+
+    /// Something that is needed was not to be had.
+    fn failed(&mut self, error: &str) {
+        self.ends.number += 1;
+        let events = self
+            .client
+            .as_ref()
+            .map(|client| std::mem::take(&mut *client.events.lock().unwrap_or_else(PoisonError::into_inner)));
+        let complaint = events.and_then(|events| events.telling_complaint());
+        let telling = complaint.as_ref().map_or(0, |(telling, _)| *telling);
+        let error = match complaint {
+            Some((_, complaint)) => format!("{error} ({complaint})"),
+            None => error.to_owned(),
         };
         debug!(ingress = %self.ingress.id, %error, "reading failed");
-        if self.warned.is_none_or(|at| at.elapsed() >= EVERY) {
-            self.warned = Some(Instant::now());
-            let hint = "millpond explain MP1020";
-            warn!(ingress = %self.ingress.id, code = "MP1020", %error, hint, "reading failed, will try again");
+        let since = self.board.away().map_or_else(now, |away| away.since);
+        self.board.set_away(Some(Away { since, error: error.clone() }));
+        if let Some(line) = self.outage.failed(Instant::now(), telling) {
+            let (hint, suppressed) = ("millpond explain MP1020", line.suppressed);
+            let lasts_s = line.lasts.as_secs();
+            warn!(ingress = %self.ingress.id, code = "MP1020", %error, lasts_s, suppressed, hint, "reading failed, will try again");
+        }
+    }
+
+    /// All that is needed is to be had.
+    fn goes_on(&mut self) {
+        if let Some(lasted) = self.outage.over(Instant::now()) {
+            self.board.set_away(None);
+            info!(ingress = %self.ingress.id, lasted_ms = lasted.as_millis(), "reading goes on");
         }
     }
 }
 
 /// Told to stop.
 struct Stopped;
-
-/// What an invalid record causes: `None` when its partition stops at it.
-fn invalid(
-    ingress: &KafkaIngress,
-    route: &TopicRoute,
-    record: &KafkaRecord<'_>,
-    defect: Defect,
-    skipped: &mut (Option<Instant>, u64),
-) -> Option<Vec<(millpond_protocol::Address, bytes::Bytes)>> {
-    let KafkaRecord { topic, partition, offset, timestamp, .. } = record;
-    let (id, defect_name) = (&ingress.id, defect.as_str());
-    let key = record.key.map(|key| String::from_utf8_lossy(key).escape_debug().to_string());
-    match &route.invalid {
-        InvalidRecords::Skip { log_level } => {
-            // Upstream's fork has a line for each; one in ten seconds says as much.
-            if skipped.0.is_some_and(|at| at.elapsed() < EVERY) {
-                skipped.1 += 1;
-                return Some(Vec::new());
-            }
-            let suppressed = std::mem::take(&mut skipped.1);
-            skipped.0 = Some(Instant::now());
-            macro_rules! say {
-                ($level:ident) => {
-                    $level!(ingress = %id, code = "MP1021", defect = defect_name, topic, partition, offset, timestamp, key, suppressed, "skipping invalid record")
-                };
-            }
-            match log_level {
-                LogLevel::Debug => say!(debug),
-                LogLevel::Info => say!(info),
-                LogLevel::Warn => say!(warn),
-                LogLevel::Error => say!(error),
-            }
-            Some(Vec::new())
-        }
-        InvalidRecords::Forward { target } => Some(vec![route.forward(target, record, defect)]),
-        InvalidRecords::Fail | InvalidRecords::DeadLetter => {
-            let hint = "millpond explain MP1021";
-            error!(ingress = %id, code = "MP1021", defect = defect_name, topic, partition, offset, timestamp, key, hint, "partition stops at an invalid record");
-            None
-        }
-    }
-}

@@ -39,7 +39,12 @@ impl Starts<'_> {
 
     /// Where to go when a position is not there any more.
     pub(super) fn reset(&self, bounds: Bounds) -> u64 {
-        match self.reset {
+        Starts::reset_of(self.reset, bounds)
+    }
+
+    /// The same as the module says it.
+    pub(super) fn reset_of(reset: AutoOffsetReset, bounds: Bounds) -> u64 {
+        match reset {
             AutoOffsetReset::Earliest => bounds.first,
             AutoOffsetReset::Latest => bounds.end,
         }

@@ -3,6 +3,7 @@
 mod broker;
 mod chaos;
 mod copies;
+mod ingress;
 mod measure;
 mod reading;
 mod security;

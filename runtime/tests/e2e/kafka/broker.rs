@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::Message;
+use rdkafka::message::{Header, Message, OwnedHeaders, ToBytes};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -135,10 +135,27 @@ impl Broker {
         }
     }
 
-    fn config(&self) -> ClientConfig {
+    pub fn config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.address);
         config
+    }
+
+    /// Adds partitions to a topic, up to this number.
+    pub fn grow(&self, topic: &str, partitions: usize) {
+        let admin: AdminClient<DefaultClientContext> = self.config().create().expect("a client");
+        let more = NewPartitions::new(topic, partitions);
+        let grown = admin.create_partitions([&more], &AdminOptions::new().operation_timeout(Some(DEADLINE)));
+        let grown = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(grown));
+        for result in grown.expect("the broker answers") {
+            result.expect("a topic with fewer partitions");
+        }
+        let consumer: BaseConsumer = self.config().create().expect("a client");
+        let deadline = Instant::now() + DEADLINE;
+        let there = || consumer.fetch_metadata(Some(topic), DEADLINE).expect("the broker answers");
+        while there().topics()[0].partitions().len() < partitions {
+            assert!(Instant::now() < deadline, "the partitions do not come");
+        }
     }
 
     /// Removes the records of a topic's first partition below an offset.
@@ -240,7 +257,25 @@ impl Sender {
         self.queue(record);
     }
 
-    fn queue(&self, mut record: BaseRecord<'_, str, str>) {
+    /// Sends one to a partition, with headers, and any bytes or none as key and value.
+    pub fn send_bytes(
+        &self,
+        topic: &str,
+        partition: i32,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[(&str, Option<&[u8]>)],
+    ) {
+        let mut all = OwnedHeaders::new();
+        for (key, value) in headers {
+            all = all.insert(Header { key, value: *value });
+        }
+        let mut record = BaseRecord::to(topic).partition(partition).headers(all);
+        (record.key, record.payload) = (key, value);
+        self.queue(record);
+    }
+
+    fn queue<K: ToBytes + ?Sized>(&self, mut record: BaseRecord<'_, K, K>) {
         let deadline = Instant::now() + DEADLINE;
         while let Err((error, back)) = self.0.send(record) {
             assert!(Instant::now() < deadline, "{error}");

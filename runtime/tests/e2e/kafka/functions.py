@@ -5,13 +5,16 @@ Out:   per number a record on that topic, under the id: `<how many so far>:<numb
 State: `seen`.
 
 `com.example.fns/odd` gets what is no number, and says `odd:<its type>` there.
+
+`com.example.fns/echo` sends a value back with the headers that it came with.
 """
 
 import argparse
 import socket
 
 from aiohttp import web
-from statefun import IntType, RequestReplyHandler, StatefulFunctions, ValueSpec, kafka_egress_message, make_json_type
+from statefun import (
+    EgressMessage, IntType, RequestReplyHandler, StatefulFunctions, ValueSpec, kafka_egress_message, make_json_type)
 
 NUMBER = make_json_type("com.example.types/Number")
 
@@ -34,6 +37,40 @@ def odd(context, message):
     topic = context.address.id.rpartition(">")[2]
     context.send_egress(kafka_egress_message(
         typename="com.example/out", topic=topic, key=context.address.id, value=f"odd:{message.value_typename()}"))
+
+
+@functions.bind("com.example.fns/echo")
+def echo(context, message):
+    """The SDK knows nothing of headers: they are field 4 of the value, and of the record, in the same form."""
+    topic = context.address.id.rpartition(">")[2]
+    sent = kafka_egress_message(
+        typename="com.example/out", topic=topic, key=context.address.id, value=message.raw_value())
+    sent.typed_value.value += b"".join(fields(message.typed_value.SerializeToString(), 4))
+    context.send_egress(EgressMessage(sent.typename, sent.typed_value))
+
+
+def fields(encoded, number):
+    """The fields of a number, each as it is encoded, of a message without fields of fixed width."""
+    at = 0
+    while at < len(encoded):
+        begin = at
+        tag, at = varint(encoded, at)
+        length, at = varint(encoded, at)
+        if tag & 7 == 2:
+            at += length
+        if tag >> 3 == number:
+            yield encoded[begin:at]
+
+
+def varint(encoded, at):
+    """A number, and where it ends."""
+    value = shift = 0
+    while True:
+        byte = encoded[at]
+        value |= (byte & 127) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 128:
+            return value, at
 
 
 handler = RequestReplyHandler(functions)
