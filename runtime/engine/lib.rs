@@ -13,7 +13,7 @@
 //! | input | means | what it mostly causes |
 //! |---|---|---|
 //! | [`Input::Ingested`] | an ingress read an event | `Load`, `Call`, `Checkpoint`, `Answer`, `Pause` |
-//! | [`Input::Read`] | an ingress read a record of a partition | the same, but `HeldBack` instead of `Answer` |
+//! | [`Input::Read`] | an ingress read a record of a partition | the same, but `HeldBack` instead of `Answer`; `Publish` |
 //! | [`Input::Resumed`] | an ingress comes again with what was held back | nothing: the record is the next input |
 //! | [`Input::Positioned`] | an ingress begins to read a partition somewhere | `Checkpoint` |
 //! | [`Input::Loaded`] | the ledger gave what a `Load` asked for | `Call`, `Load`, `Answer` |

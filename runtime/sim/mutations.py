@@ -136,6 +136,18 @@ MUTATIONS = [
      "writes.push(Write::Position { partition, next: position.next.saturating_sub(1) });"),
     ("record-taken-twice", "position.rs", "if offset < position.next || passed_over {", "if offset + 1 < position.next || passed_over {"),
     ("held-record-passed-over", "position.rs", "if offset < position.next || passed_over {", "if offset < position.next {"),
+    ("letter-twice", "position.rs", "self.lanes[letter.lane.0 as usize].push(letter.record, event_time);",
+     "self.lanes[letter.lane.0 as usize].push(letter.record.clone(), event_time);\n"
+     "            if offset % 3 == 2 { self.lanes[letter.lane.0 as usize].push(letter.record, event_time); }"),
+    ("letter-lost", "position.rs", "self.lanes[letter.lane.0 as usize].push(letter.record, event_time);",
+     "if self.lanes[letter.lane.0 as usize].waiting() < 3 { self.lanes[letter.lane.0 as usize].push(letter.record, event_time); }"),
+    ("letter-of-the-held", "position.rs", "        let event = Event { invocations, receipt: None, idempotency: None };\n        if self.refusal",
+     "        let event = Event { invocations, receipt: None, idempotency: None };\n"
+     "        for letter in &letters {\n            self.lanes[letter.lane.0 as usize].push(letter.record.clone(), self.now);\n        }\n"
+     "        let letters: Vec<EgressRecord> = Vec::new();\n        if self.refusal"),
+    ("letter-without-position", "position.rs", "        self.positions.go_to(&partition, offset + 1);\n",
+     "        if letters.is_empty() { self.positions.go_to(&partition, offset + 1); }\n"),
+    ("letter-not-hurried", "position.rs", "        if !letters.is_empty() {\n            self.delta.hurry();\n        }\n", ""),
     ("living-value-removed", "expiry.rs", "    let accessed = cell.accessed;\n", "    let accessed = None;\n"),
     ("another-type-is-a-judgement", "failure.rs", " && self.code != TYPE_CHANGED", " && self.code != \"\""),
     ("outage-takes-from-the-budget", "failure.rs", "self.judged &= self.kind == FailureKind::Rejected", "self.judged &= true"),
