@@ -78,6 +78,10 @@ fuzz: setup-build ## every decoder, and engine inputs, on mutated bytes: make fu
 vectors: setup ## compare the golden wire vectors with the official Python SDK; WRITE=1 records them anew
 	@$(MILLPOND_PYTHON) protocol/vectors/record.py $(if $(WRITE),--write) && echo 'vectors: as the SDK says'
 
+.PHONY: module-reference
+module-reference: setup-build ## write docs/module.md from the table that the parser reads by
+	@MILLPOND_WRITE=1 deploy/dev/build test --workspace --lib config::reference
+
 .PHONY: build
 build: setup-build runtime ## the runtime: target/debug/millpond
 

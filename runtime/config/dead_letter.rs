@@ -8,6 +8,7 @@ use millpond_protocol::TypeName;
 use super::diagnostic::{Diagnostic, Reported};
 use super::fields::{Context, Fields};
 use super::model::FailurePolicy;
+use super::reference;
 use super::source::Place;
 use crate::errors;
 
@@ -32,7 +33,7 @@ pub(crate) fn read(
 ) -> Result<Option<DeadLetterTarget>, Reported> {
     match fields.get("deadLetter") {
         Some(node) => {
-            let mut fields = Fields::open(node, "`deadLetter`", cx)?;
+            let mut fields = Fields::open(node, &reference::DEAD_LETTER, cx)?;
             let egress = fields.required("egress", cx).and_then(|node| {
                 let egress = cx.type_name(node, "egress")?;
                 Ok((egress, cx.place_of(node)))
