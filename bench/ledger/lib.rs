@@ -71,8 +71,12 @@ impl Workload {
             };
             writes.push(Write::State { address: address.clone(), name: "seen".into(), value: Some(value) });
             if waits {
-                let invocation =
-                    Invocation { caller: None, argument: self.text.slice(..VALUE_BYTES), arrived: self.number };
+                let invocation = Invocation {
+                    caller: None,
+                    argument: self.text.slice(..VALUE_BYTES),
+                    arrived: self.number,
+                    event_time: self.number,
+                };
                 writes.push(Write::Pending { address: address.clone(), sequence, invocation });
                 now.push((self.next, sequence));
             }

@@ -161,7 +161,7 @@ impl AddressPage {
             StateView { expires: expiration.ends(value.written, accessed), name, value }
         };
         let invocation = |(sequence, invocation): (Sequence, Invocation)| {
-            let Invocation { caller, argument, arrived } = invocation;
+            let Invocation { caller, argument, arrived, .. } = invocation;
             InvocationView { sequence, caller, argument, arrived }
         };
         Some(AddressPage {

@@ -210,7 +210,7 @@ async fn an_address_in_the_ledger() {
         (TypeName::new("com.example.fns", "other"), seen(Expiration::AfterWrite(1))),
         (TypeName::new("com.example.fns", "greeter"), seen(Expiration::AfterInvoke(958))),
     ];
-    let pending = vec![(1, Invocation { caller: None, argument: "".into(), arrived: 0 })];
+    let pending = vec![(1, Invocation { caller: None, argument: "".into(), arrived: 0, event_time: 0 })];
     for id in ["", "stored"] {
         let (states, pending) = (states.clone(), pending.clone());
         let loaded = Loaded::Address(LoadedAddress {

@@ -176,7 +176,12 @@ mod tests {
         DeadLetter {
             target: address("Ada \"ü\""),
             sequence: 37,
-            invocation: Invocation { caller: None, argument, arrived: 1_735_689_599_042 },
+            invocation: Invocation {
+                caller: None,
+                argument,
+                arrived: 1_735_689_599_042,
+                event_time: 1_735_689_599_042,
+            },
             code: "MP4008".into(),
             error: "status 500".into(),
             attempts: 4,

@@ -10,14 +10,14 @@ use millpond_protocol::TypeName;
 use crate::cells::Slot;
 use crate::engine::Engine;
 use crate::function::Function;
-use crate::{CallId, DelayedEffect, Effects, Expiration, Invocation, Limits, Mutation, Rejection, StateValue};
+use crate::{CallId, DelayedEffect, Effects, Expiration, Invocation, Limits, Millis, Mutation, Rejection, StateValue};
 
 impl Engine {
     pub(crate) fn check(&self, call: CallId, effects: &Effects) -> Result<(), Rejection> {
         let Some(slot) = self.calls.get(&call) else { return Ok(()) };
         let function = &self.functions[self.cells[*slot].function];
         effects.delayed.iter().try_for_each(check_delay)?;
-        self.check_delayed(&self.cells[*slot].address.id, effects)?;
+        self.check_tokens(&self.cells[*slot].address.id, effects)?;
         self.check_targets(effects)?;
         if let Some(record) = effects.egress.iter().find(|record| record.lane.0 as usize >= self.lanes.len()) {
             return Err(Rejection::new(
@@ -47,13 +47,15 @@ impl Engine {
     }
 
     pub(crate) fn apply(&mut self, slot: Slot, effects: Effects) {
+        let event_time = self.event_time(slot);
         self.finish_batch(slot);
         let caller = self.cells[slot].address.clone();
         let metrics = &mut self.functions[self.cells[slot].function].metrics;
         metrics.out_local += effects.messages.len() as u64;
         metrics.out_egress += effects.egress.len() as u64;
         for message in effects.messages {
-            let invocation = Invocation { caller: Some(caller.clone()), argument: message.argument, arrived: self.now };
+            let caller = Some(caller.clone());
+            let invocation = Invocation { caller, argument: message.argument, arrived: self.now, event_time };
             self.enqueue(message.target, invocation);
         }
         for effect in effects.delayed {
@@ -64,12 +66,19 @@ impl Engine {
         }
         for record in effects.egress {
             self.delta.changed(record.record.len(), self.now);
-            self.lanes[record.lane.0 as usize].push(record.record);
+            self.lanes[record.lane.0 as usize].push(record.record, event_time);
         }
         for mutation in effects.mutations {
             self.mutate(slot, mutation);
         }
         self.go_on(slot);
+    }
+
+    /// When the oldest event behind the batch happened.
+    fn event_time(&self, slot: Slot) -> Millis {
+        let cell = &self.cells[slot];
+        let batch = cell.mailbox.head().iter().take(cell.batch);
+        batch.map(|pending| pending.invocation.event_time).min().unwrap_or(self.now)
     }
 
     /// The invocations of the batch have run.

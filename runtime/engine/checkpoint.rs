@@ -1,7 +1,8 @@
 //! A checkpoint: the difference between two moments of the engine, made durable as one atomic step.
 //!
 //! What is in here is plain data: a ledger turns it into keys and bytes. What came and went between two checkpoints is in
-//! neither. Within one checkpoint each key is written at most once, so the order of `writes` has no meaning to a ledger.
+//! neither. Within one checkpoint each key is written at most once, but for idempotency keys of a generation that the same
+//! checkpoint forgets: so a ledger applies writes in their order.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -61,7 +62,7 @@ pub enum Write {
         /// The invocation.
         invocation: Invocation,
     },
-    /// An invocation that an earlier checkpoint holds has run. Written once for a sequence number, ever.
+    /// An invocation that an earlier checkpoint holds has run, or was taken out. Written once for a sequence number, ever.
     Finished {
         /// Its target.
         address: Address,
@@ -195,6 +196,8 @@ pub struct Invocation {
     pub argument: Bytes,
     /// When it arrived.
     pub arrived: Millis,
+    /// When the event behind it happened, over all functions between: the timestamp of its record, else its arrival.
+    pub event_time: Millis,
 }
 
 /// The failure of a parked address as it is kept.

@@ -120,8 +120,8 @@ pub struct Limits {
     pub token_bytes: usize,
     /// Addresses that are brought back from the ledger at a time, at least one. Default 256.
     pub recall_window: usize,
-    /// Bytes of addresses that wait for their turn or are parked, with their invocations, beyond which they leave memory
-    /// until there is room. Default 64 MiB.
+    /// Bytes of addresses that wait for anything but an arrival or an answer, with their invocations, beyond which those in
+    /// line and the parked leave memory until there is room. Default 64 MiB.
     pub waiting_bytes: usize,
     /// Bytes of invocations of one address in memory; the rest is in the ledger. Default 1 MiB.
     pub mailbox_bytes: usize,

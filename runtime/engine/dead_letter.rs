@@ -95,7 +95,7 @@ impl Engine {
             let record = form.record(&letter);
             self.delta.changed(record.len(), self.now);
             self.delta.hurry();
-            self.lanes[lane.0 as usize].push(record);
+            self.lanes[lane.0 as usize].push(record, letter.invocation.event_time);
         }
         let lane = route.map(|route| route.lane);
         self.notice(Notice::GivenUp { letter: Box::new(letter), lane });

@@ -159,7 +159,10 @@ impl Engine {
             if let Some(token) = token {
                 self.set_token(&sender.id, &token, None);
             }
-            self.enqueue(target, Invocation { caller: Some(sender), argument, arrived: self.now });
+            self.enqueue(
+                target,
+                Invocation { caller: Some(sender), argument, arrived: self.now, event_time: self.now },
+            );
         }
         self.delayed.trim(self.delayed_window());
         self.read_delayed();

@@ -9,6 +9,7 @@ use crate::cell::Cell;
 use crate::cells::Slot;
 use crate::engine::Engine;
 use crate::expiry;
+use crate::failure::TYPE_CHANGED;
 use crate::function::Function;
 use crate::functions::FunctionId;
 use crate::phase::Phase;
@@ -83,19 +84,22 @@ impl Engine {
             return self.park_for_a_while(slot, 0);
         }
         // A repeated attempt carries what the first one did, and restarts no clock.
-        let touched = cell.attempts == 0 && function.learned && expiry::touch(cell, function, self.now);
-        if touched {
+        let fresh = cell.attempts == 0 && function.learned;
+        let mut changed = fresh && expiry::remove(cell, function, self.now);
+        let states = states(cell, function);
+        changed |= fresh && states.is_ok() && expiry::stamp(cell, function, self.now);
+        if changed {
             self.mark_dirty(slot, 32);
         }
-        let cell = &mut self.cells[slot];
-        let function = &mut self.functions[cell.function];
-        let states = match states(cell, function) {
+        let states = match states {
             Ok(states) => states,
             Err(error) => {
-                self.fail(slot, FailureKind::Rejected, "MP3003", error.into());
+                self.fail(slot, FailureKind::Rejected, TYPE_CHANGED, error.into());
                 return self.park_for_a_while(slot, 0);
             }
         };
+        let cell = &mut self.cells[slot];
+        let function = &mut self.functions[cell.function];
         if cell.batch == 0 {
             cell.batch = batch(cell, self.config.limits.batch_bytes);
         }

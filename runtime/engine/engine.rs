@@ -67,7 +67,7 @@ pub struct Engine {
     pub(crate) backlog_bytes: u64,
     /// Bytes of invocations in memory.
     pub(crate) pending_bytes: usize,
-    /// Bytes of addresses in memory that wait for their turn or are parked.
+    /// Bytes of addresses in memory that wait for anything but an arrival or an answer.
     pub(crate) waiting_bytes: usize,
     /// Those of the addresses that probe for others.
     pub(crate) probing_bytes: usize,

@@ -43,17 +43,16 @@ pub(crate) fn remove(cell: &mut Cell, function: &Function, now: Millis) -> bool 
     !names.is_empty()
 }
 
-/// Removes the values that are over, and stamps those whose clock restarts. True when the cell changed.
-pub(crate) fn touch(cell: &mut Cell, function: &Function, now: Millis) -> bool {
-    let mut changed = remove(cell, function, now);
+/// A request carries the values: stamps those whose clock restarts. True when the cell changed.
+pub(crate) fn stamp(cell: &mut Cell, function: &Function, now: Millis) -> bool {
     let restarts = cell.states.iter().filter(|state| state.value.is_some()).any(|state| {
         let spec = function.specs.get(&state.name);
         spec.is_some_and(|spec| matches!(spec.expiration, Expiration::AfterInvoke(_)))
     });
-    if restarts && cell.accessed != Some(now) {
+    let changed = restarts && cell.accessed != Some(now);
+    if changed {
         cell.accessed = Some(now);
         cell.accessed_dirty = true;
-        changed = true;
     }
     changed
 }

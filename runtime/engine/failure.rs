@@ -17,7 +17,7 @@ use crate::{CallId, FailureRecord, Millis, Notice};
 /// Why an attempt brought no usable answer. The invoker classifies, the engine decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallFailure {
-    /// Which of the two kinds it is.
+    /// Which kind it is: never [`FailureKind::NoEndpoint`], of which there is no call.
     pub kind: FailureKind,
     /// Its code, `MP4nnn`.
     pub code: &'static str,
@@ -27,7 +27,7 @@ pub struct CallFailure {
     pub retry_after_ms: Option<Millis>,
 }
 
-/// Two kinds of failure are kept apart.
+/// What a failure says of the messages: two kinds of failed calls, and one of no call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FailureKind {
     /// Nobody judged the message: refused, reset, timed out, TLS, 401, 403, 407, 429, 502-504.
@@ -46,8 +46,8 @@ pub(crate) struct Failure {
     pub(crate) since: Millis,
     /// Attempts in all, over every budget.
     pub(crate) attempts: u32,
-    /// Attempts that were rejected, as far as this process knows.
-    pub(crate) rejections: u32,
+    /// The function rejected the messages, in this budget or in those before that ended with a rejection.
+    pub(crate) judged: bool,
     /// When it was parked last, if it was.
     pub(crate) parked: Option<Millis>,
 }
@@ -56,10 +56,22 @@ impl Failure {
     /// What the ledger kept of it.
     pub(crate) fn restored(record: FailureRecord) -> Failure {
         let FailureRecord { kind, code, error, attempts, since, parked, .. } = record;
-        let rejections = u32::from(kind == FailureKind::Rejected);
-        Failure { kind, code, error, since, attempts, rejections, parked: Some(parked) }
+        let mut failure = Failure { kind, code, error, since, attempts, judged: true, parked: None };
+        failure.is_parked(parked);
+        failure
+    }
+
+    /// Its address was parked: what is known of it from here on is what the ledger keeps, so that a restart changes nothing.
+    /// True when it was not parked before.
+    pub(crate) fn is_parked(&mut self, now: Millis) -> bool {
+        // A value of another type is nobody's judgement of a message.
+        self.judged &= self.kind == FailureKind::Rejected && self.code != TYPE_CHANGED;
+        self.parked.replace(now).is_none()
     }
 }
+
+/// A stored value has another type than its function declares.
+pub(crate) const TYPE_CHANGED: &str = "MP3003";
 
 /// Longest pause that a function may ask for.
 const RETRY_AFTER_MS_MAX: Millis = 60 * 60 * 1000;
@@ -101,7 +113,7 @@ impl Engine {
             return self.make_runnable(slot);
         }
         let judged_first =
-            failure.kind == FailureKind::Rejected && cell.failure.as_ref().is_some_and(|before| before.rejections == 0);
+            failure.kind == FailureKind::Rejected && cell.failure.as_ref().is_some_and(|before| !before.judged);
         if judged_first {
             // The budget that was spent on reaching the endpoint says nothing about the message.
             cell.attempts = 0;
@@ -112,7 +124,7 @@ impl Engine {
         self.fail(slot, failure.kind, failure.code, failure.error);
         if let Some(of) = &mut self.cells[slot].failure {
             of.attempts = of.attempts.saturating_add(1);
-            of.rejections = of.rejections.saturating_add(u32::from(failure.kind == FailureKind::Rejected));
+            of.judged |= failure.kind == FailureKind::Rejected;
         }
         self.try_later(slot, failure.retry_after_ms.unwrap_or(0).min(RETRY_AFTER_MS_MAX));
         if failure.kind == FailureKind::Rejected {
@@ -130,7 +142,7 @@ impl Engine {
             error: error.clone(),
             since: now,
             attempts: 0,
-            rejections: 0,
+            judged: false,
             parked: None,
         });
         failure.kind = kind;

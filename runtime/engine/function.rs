@@ -1,9 +1,9 @@
 //! One function type: its endpoint, the states it declared, its pace, and the addresses that wait for their turn.
 //!
 //! Specs are learned anew at every start: the first request to a function type carries no state, so the SDK answers with
-//! all it declares, and a changed type or expiration is noticed. Until that answer its window is one call, and all other
-//! addresses of the type wait in line; other types go on. Upstream stops the whole task instead (`RequestReplyFunction`,
-//! first request).
+//! all it declares, and a changed type or expiration is noticed. Until that answer one call goes out, and one more for
+//! each second without it; the other addresses of the type wait in line, and other types go on. Upstream stops the whole task
+//! instead (`RequestReplyFunction`, first request).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;

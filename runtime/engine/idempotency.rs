@@ -118,7 +118,7 @@ impl Engine {
         self.delta.write(Write::Idempotency { generation, key: wanted.key.clone(), entry }, self.now);
         let checkpoint = self.delta.next_checkpoint();
         self.idempotency.fresh.insert(wanted.key, Fresh { entry, checkpoint });
-        self.take_in(event);
+        self.take_in(event, self.now);
     }
 
     /// The event was taken in before, by a durable checkpoint or by the one that is named.

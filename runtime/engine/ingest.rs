@@ -2,7 +2,7 @@
 //!
 //! An arrival for an address that is not in memory is taken in at once, under a sequence number of its own, and its state is
 //! loaded behind it: the number, not the ledger, gives the order. While there is no room for its address it stays in memory
-//! only until the ledger has it, and `spill.rs` brings it back.
+//! only until the ledger has it, and `recall.rs` brings it back.
 
 use millpond_protocol::Address;
 
@@ -10,7 +10,7 @@ use crate::cells::Slot;
 use crate::engine::Engine;
 use crate::mailbox::Pending;
 use crate::phase::Phase;
-use crate::{Answer, Event, Invocation};
+use crate::{Answer, Event, Invocation, Millis};
 
 impl Engine {
     pub(crate) fn ingested(&mut self, event: Event) {
@@ -22,16 +22,16 @@ impl Engine {
         }
         match event.idempotency.is_some() {
             true => self.ingested_with_key(event),
-            false => self.take_in(event),
+            false => self.take_in(event, self.now),
         }
     }
 
     /// Takes the event in for good; its receipt is answered with the checkpoint that holds it.
-    pub(crate) fn take_in(&mut self, event: Event) {
+    pub(crate) fn take_in(&mut self, event: Event, event_time: Millis) {
         self.counters.ingested += 1;
         let mut busy = None;
         for (target, argument) in event.invocations {
-            let invocation = Invocation { caller: None, argument, arrived: self.now };
+            let invocation = Invocation { caller: None, argument, arrived: self.now, event_time };
             let slot = self.enqueue(target, invocation);
             if busy.is_none() && self.is_full(slot) {
                 busy = Some(slot);

@@ -65,7 +65,8 @@ pub enum Input {
         address: Address,
         /// What.
         operation: Operation,
-        /// Answered when it is done and durable, or cannot be done.
+        /// Answered when it cannot be done, or is: one that takes an invocation out when that is durable, `Resume` when it
+        /// is arranged.
         receipt: Receipt,
     },
 }

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use crate::engine::Engine;
-use crate::{Answer, LaneId, Receipt, Write};
+use crate::{Answer, LaneId, Millis, Receipt, Write};
 
 /// One lane.
 #[derive(Debug)]
@@ -20,12 +20,23 @@ pub(crate) struct Lane {
     durable: u64,
     /// Records since the last seal.
     records: Vec<Bytes>,
+    /// When the events behind these happened, and those behind the records of the checkpoint that is on its way.
+    event_times: Vec<Millis>,
+    sealed_event_times: Vec<Millis>,
 }
 
 impl Lane {
     /// A lane that goes on at the lowest number kept and the next one.
     pub(crate) fn new((first, next): (u64, u64)) -> Lane {
-        Lane { first, next, sealed: (first, next), durable: next, records: Vec::new() }
+        Lane {
+            first,
+            next,
+            sealed: (first, next),
+            durable: next,
+            records: Vec::new(),
+            event_times: Vec::new(),
+            sealed_event_times: Vec::new(),
+        }
     }
 
     /// Records that wait to leave.
@@ -38,8 +49,10 @@ impl Lane {
         self.next - 1
     }
 
-    pub(crate) fn push(&mut self, record: Bytes) {
+    /// Adds a record; `event_time` is when the event behind it happened.
+    pub(crate) fn push(&mut self, record: Bytes, event_time: Millis) {
         self.records.push(record);
+        self.event_times.push(event_time);
         self.next += 1;
     }
 
@@ -51,18 +64,22 @@ impl Lane {
         }
         if !self.records.is_empty() {
             let records = std::mem::take(&mut self.records);
+            self.sealed_event_times = std::mem::take(&mut self.event_times);
             writes.push(Write::Outbox { lane, first: next_before, records });
         }
         writes.push(Write::Lane { lane, first: self.first, next: self.next, first_before });
         self.sealed = (self.first, self.next);
     }
 
-    /// What the sealed checkpoint holds is durable: the highest number that may be seen now, if there are new ones.
-    pub(crate) fn durable(&mut self) -> Option<u64> {
+    /// What the sealed checkpoint holds is durable: the highest number that may be seen now, if there are new ones, and when
+    /// the events behind the new ones happened.
+    pub(crate) fn durable(&mut self) -> Option<(u64, Vec<Millis>)> {
         let (_, next) = self.sealed;
-        let grown = next > self.durable;
-        self.durable = next;
-        grown.then_some(next - 1)
+        let before = std::mem::replace(&mut self.durable, next);
+        let grown = next > before;
+        let event_times = std::mem::take(&mut self.sealed_event_times);
+        debug_assert!(!grown || event_times.len() as u64 == next - before, "each record has the time of its event");
+        grown.then_some((next - 1, event_times))
     }
 }
 

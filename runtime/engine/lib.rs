@@ -13,7 +13,7 @@
 //! | input | means | what it mostly causes |
 //! |---|---|---|
 //! | [`Input::Ingested`] | an ingress read an event | `Load`, `Call`, `Checkpoint`, `Answer`, `Pause` |
-//! | [`Input::Read`] | an ingress read a record of a partition | the same, but `HeldBack` instead of `Answer` |
+//! | [`Input::Read`] | an ingress read a record of a partition | the same, but `HeldBack` instead of `Answer`; `Publish` |
 //! | [`Input::Resumed`] | an ingress comes again with what was held back | nothing: the record is the next input |
 //! | [`Input::Positioned`] | an ingress begins to read a partition somewhere | `Checkpoint` |
 //! | [`Input::Loaded`] | the ledger gave what a `Load` asked for | `Call`, `Load`, `Answer` |
@@ -26,7 +26,10 @@
 //! | [`Input::Stop`] | seal what is there | `Checkpoint`, `Answer`, `Stopped` behind its `Durable`; replies are ignored |
 //!
 //! Any input may cause any output, because room that one makes is used by another; the table says what to look for first.
-//! Each `Load` and each `Call` is answered once; checkpoints are committed in their order, each until it is durable.
+//! Each `Load` and each `Call` is answered once; checkpoints are committed in their order, each until it is durable. A
+//! `Load` sees at least what was durable when it was asked. `Pause` asks for no more events; what comes all the same is
+//! taken in. How long ids, typenames, names of states and arguments may be is checked where they come from, in ingresses
+//! and the invoker.
 //!
 //! # Start and crash
 //! [`Engine::new`] takes what the ledger restores, and begins with a pass over the addresses that have something pending:
@@ -38,25 +41,30 @@
 //! number. How often something was tried is forgotten, unless it is parked; so it is of an address that leaves memory.
 //!
 //! # Words
-//! The *head* of a mailbox is in memory, behind it may be a *gap* that only the ledger has. An address is *parked* when
-//! its budget, the endpoint's `call` time, is used up, or ends before the function wants to be asked again, and for the
-//! reasons below the picture; it is *asleep* when it then left memory. It is *away* while only arrivals of it are here, and
-//! *left behind* when it waits in the ledger for room. A *pass* brings those back; a *walk* removes values that are over. Of
-//! each function type, one of the addresses that are parked because of their endpoint, or with the type *in trouble*, *probes*
-//! for all. The first request to a function type carries no state: the answer teaches the engine what the function declares,
-//! and the batch is sent again with it. A token that an answer names is looked up in the ledger between reply and effect.
+//! The *head* of a mailbox is in memory, behind it may be a *gap* that only the ledger has. An address is *parked* when its
+//! budget, the endpoint's `call` time, is used up, or ends before the time that the function named (`Retry-After`), and for
+//! the reasons below the picture; it is *asleep* when it then left memory. It is *away* while only arrivals of it are here,
+//! and *left behind* when it waits in the ledger for room. A *pass* brings those back; a *walk* removes values that are
+//! over. Of each function type, one of the addresses that are parked because of their endpoint, or with the type *in
+//! trouble*, *probes* for all. The first request to a function type carries no state: the answer teaches the engine what
+//! the function declares, and the batch is sent again with it. A token that an answer names is looked up in the ledger
+//! between reply and effect. A delayed message is due so long after its answer took effect, is kept like all that waits,
+//! and is held up, like intake, while invocations fill their room.
 //!
-//! `Durable` answers an event that is kept, not one that has run. It waits for no load of the address; an event with a key is
-//! looked up in the ledger first, and taken in after that. The producer of an event for an address that has
-//! `maxNumBatchRequests` waiting in memory, and stands in line or is called without a failure, has its answer with the
-//! checkpoint behind the next outcome, good or bad. Memory, lanes and the next checkpoint pause intake when they are full; a
-//! function type with too much waiting refuses events (`Full`) and holds records back (`HeldBack`); messages between functions
-//! are never refused.
+//! `Durable` answers an event that is kept, not one that has run. The answer waits for no load of the address; an event
+//! with a key is looked up in the ledger first, and taken in after that. When an address in line or in a call, without a
+//! failure, has `maxNumBatchRequests` waiting in memory, the producer of one more waits: until the call ends, good or bad,
+//! the type is in trouble, or the address leaves memory. Its answer comes with the checkpoint behind that. Memory, lanes
+//! and the next checkpoint pause intake when they are full. A function type with too much waiting, or one type more than
+//! may be known, refuses events (`Full`) and holds records back (`HeldBack`: what was read behind one is passed over until
+//! `Resumed`). Messages between functions wait for no room; only an answer that names too many new types is rejected.
+//!
+//! A checkpoint is sealed when a producer or a record for the outside waits for it, when it is large, or a second old.
 //!
 //! Three counts of bytes: *pending* ones are invocations in memory, *waiting* ones are addresses in memory that wait for
 //! anything but an arrival or an answer, the *backlog* of a function type is all that it has not run, in memory and in the
-//! ledger. Three counts of attempts: those of the *request* that is being tried, those of the *failure* it is in, over every
-//! parking, and how many of them were *rejections*.
+//! ledger. Two counts of attempts: those of the *request* that is being tried, and those of the *failure* it is in, over
+//! every parking. A failure is *judged* once the function rejected its messages.
 //!
 //! # One address in memory
 //! ```text
@@ -73,40 +81,40 @@
 //!        │                     └─ failed, the budget is used up ─────────▶ Parked ─────┤ time, hope, a person
 //!        └─────────────────────────────────────────────────────────────────────────────┘
 //! ```
-//! `Parked` follows all but `Away` and `BackOff` as well: for want of an endpoint, for a failure that the ledger kept, for a
-//! stored value that has another type than its function declares now, or when the turn came too late. What a policy or a
-//! person takes out leads to where what is left belongs: `Runnable`, `Refilling` or `Idle`. An address may leave memory from
-//! `Away`, `Idle`, `Runnable` or `Parked`, when the ledger has all of it and others need the room. `phase.rs` holds the
-//! arrows (some more that only an unsound ledger could cause), and is the only place where an address changes its phase.
-//! `Away` leads to `Loading` with room, in a pass, or for a person.
+//! `Parked` follows all but `Away` and `BackOff` as well: for want of an endpoint, for a failure that the ledger kept, for
+//! a stored value that has another type than its function declares now, or when the turn came too late. What a policy or a
+//! person takes out leads to where what is left belongs: `Runnable`, `Refilling` or `Idle`. An address may leave memory
+//! from `Away`, `Idle`, `Runnable` or `Parked`, when the ledger has all of it: for room, or at once when it was loaded and
+//! is parked still. `phase.rs` holds the arrows (some more that only an unsound ledger could cause), and is the only place
+//! where an address changes its phase. `Away` leads to `Loading` with room, in a pass, in a walk, or for a person.
 //!
 //! # One failure
 //! *Unreachable*: nobody judged the messages. The same batch is sent again behind pauses that double; when the endpoint's
-//! `call` time is used up the address is parked, and tried about once a minute (those asleep less often, the more are parked;
-//! each of them also when it is loaded). One of each function type probes every second: the first answer that is accepted
-//! wakes all that are parked on the endpoint. No policy ever takes what nobody judged.
+//! `call` time is used up the address is parked, and tried about once a minute (those asleep less often, the more are
+//! parked; each of them also when it is loaded). One of each function type probes every second: the first answer that is
+//! accepted wakes all that are parked on the endpoint. No policy ever takes what nobody judged.
 //!
 //! *Rejected*: the function refused, or its answer broke a rule (`apply.rs`, `learn.rs`, `tokens.rs`). A batch is cut, its
-//! invocations go out one by one, and the one that is still rejected when its `call` time is over meets the endpoint's policy:
-//! it is dropped, becomes a dead letter in the same checkpoint that ends it, or its address is parked with all that waits
-//! behind it. The first rejection behind an outage begins a `call` time of its own. A parked one has one attempt about once a
-//! minute; one that is answered after all wakes two more of its type, and the end of trouble wakes all of it: that is the
-//! *hope* in the picture.
+//! invocations go out one by one, and the one that is still rejected when its `call` time is over meets the endpoint's
+//! policy: it is dropped, becomes a dead letter in the same checkpoint that ends it, or its address is parked with all that
+//! waits behind it. The first rejection of a failure, and the first behind an outage that parked the address, begins a
+//! `call` time of its own. A parked one has one attempt about once a minute; one that is answered after all wakes two more
+//! of its type, and the end of trouble wakes all of it: that is the *hope* in the picture.
 //!
 //! *No endpoint*: what nobody serves is kept, and waits for a start that knows an endpoint.
 //!
-//! A function type of which nothing but failures comes is in trouble (`window.rs`): one call at a time, with pauses. A person
-//! may have an address tried now (answered when that is arranged), or its first invocation dropped or made a dead letter
-//! (answered when it is durable; `NoRoute` without a place for it), which must be named by its number: else `NotFirst`. That
-//! loads the address, whatever room there is, and waits for a call in flight: what ran is not skipped.
+//! A function type of which nothing but failures comes is in trouble (`window.rs`): one call at a time, with pauses. A
+//! person may have an address tried now (answered when that is arranged), or its first invocation dropped or made a dead
+//! letter (answered when it is durable; `NoRoute` without a place for it), which must be named by its number: else
+//! `NotFirst`. That loads the address, whatever room there is, and waits for a call in flight: what ran is not skipped.
 //!
 //! # What it promises
 //! - One batch in flight per address, in arrival order; the next one is what waits then, as far as it is in memory and fits
 //!   into a request.
 //! - The effects of an answer are applied together or not at all, and belong to one checkpoint together with the end of
 //!   the invocations that caused them. So they happen once, however often a function runs.
-//! - What can be seen outside (`Publish`, an `Answer` that says `Durable`, `Repeated` or `KeyReused` of an event) is given out
-//!   only behind the `Durable` of its checkpoint. Other refusals wait for no checkpoint. Calls are not held back.
+//! - What can be seen outside (`Publish`, an `Answer` that says `Durable`, `Repeated` or `KeyReused` of an event) is given
+//!   out only behind the `Durable` of its checkpoint. Other refusals wait for no checkpoint. Calls are not held back.
 //! - A checkpoint is the difference to the one before. One is on its way at a time; the next one collects meanwhile.
 //! - What grows with the work has a limit in [`Limits`]. Addresses that wait leave memory for the ledger; at a limit
 //!   ingresses pause or single events are refused; nothing is dropped but by an endpoint's policy or a person's word.
@@ -143,13 +151,14 @@
 //! | `seal.rs` | checkpoints |
 //! | `audit.rs` | what must hold of all of it between two inputs |
 //!
-//! The data that crosses the border is in `input.rs`, `output.rs`, `checkpoint.rs`, `load.rs`, `reply.rs`, `view.rs`
-//! and `config.rs`; `keygroup.rs` says which key group an id has. `ledger/` is no part of the engine: it is what
-//! ledgers share.
+//! The data that crosses the border is in `input.rs`, `output.rs`, `checkpoint.rs`, `load.rs`, `reply.rs`, `view.rs` and
+//! `config.rs`; `keygroup.rs` says which key group an id has. `ledger/` is what ledgers share; of it the engine uses only
+//! the order of addresses (`Place`).
 //!
 //! # Deliberately not here
 //! - A clock of its own: while the driver's time is behind the highest one seen, nothing falls due (retries, parking, age
-//!   of a checkpoint; what waits for a checkpoint does not wait for that). A driver counts on from there.
+//!   of a checkpoint; what waits for a checkpoint does not wait for that). A driver that wants none of this counts on from
+//!   the highest time that it told.
 //! - Values that expired and whose function type was not called since the start stay in the ledger until it is: how long
 //!   they live is what it says then.
 

@@ -32,6 +32,9 @@ pub enum Output {
         lane: LaneId,
         /// The highest durable sequence number.
         upto: u64,
+        /// When the events behind the records that are new happened, in their order up to `upto`: for latency, and for
+        /// nothing else.
+        event_times: Vec<Millis>,
     },
     /// This record was not taken in, nor is what was read behind it: read on from it after a while. Other partitions go on.
     HeldBack {
@@ -61,7 +64,8 @@ pub enum Answer {
     KeyReused,
     /// The engine is stopping. Nothing was taken in.
     Stopping,
-    /// A function type that the event names has as much waiting as it may. Nothing was taken in: try later.
+    /// A function type that the event names has as much waiting as it may, or is one more than may be known. Nothing was
+    /// taken in: try later.
     Full,
     /// Another invocation is first in line, or none. Nothing was done.
     NotFirst,

@@ -57,7 +57,7 @@ impl Engine {
         let cell = &mut self.cells[slot];
         cell.failure_dirty = true;
         let Some(failure) = &mut cell.failure else { return };
-        if failure.parked.replace(now).is_none() {
+        if failure.is_parked(now) {
             self.functions.backlog(cell.function).parked += 1;
             let notice = Notice::Parked {
                 address: cell.address.clone(),

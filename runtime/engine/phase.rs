@@ -26,7 +26,7 @@ pub(crate) enum Phase {
     InFlight(CallId),
     /// The time of the next attempt.
     BackOff(TimerKey),
-    /// A person, an endpoint that comes back, or the time of the next attempt.
+    /// A person, an endpoint that comes back, other hope, or the time of the next attempt.
     Parked(TimerKey),
 }
 

@@ -2,7 +2,8 @@
 //!
 //! What comes in: records of partitions, each with its offset, in the order of a partition; and where reading begins. What
 //! goes out: with a checkpoint, the offset behind the last record that was taken in. A record and the offset behind it are in
-//! the same checkpoint, so after a crash an ingress goes on exactly where its records are not in the ledger yet.
+//! the same checkpoint, so after a crash an ingress goes on exactly where its records are not in the ledger yet. So are the
+//! dead letters that an ingress makes of a record that cannot be a message.
 //!
 //! A record whose function type has as much waiting as it may is *held back*: the ingress is told to come with it again later,
 //! and what it read behind it is not looked at until then. So the order of a partition is kept, and other partitions go on.
@@ -14,7 +15,7 @@ use bytes::Bytes;
 use millpond_protocol::{Address, TypeName};
 
 use crate::engine::Engine;
-use crate::{Event, Output, Write};
+use crate::{EgressRecord, Event, Millis, Output, Write};
 
 /// A partition of something that an ingress reads.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,6 +38,10 @@ pub struct Record {
     /// Target and argument (an encoded `TypedValue`) of each invocation, in the order of the module's targets; none when
     /// there is nothing to do for it.
     pub invocations: Vec<(Address, Bytes)>,
+    /// Its timestamp, if it has one: what latency is counted from, and nothing else.
+    pub timestamp: Option<Millis>,
+    /// Records for lanes, which exist: what the ingress makes of it that no function gets.
+    pub letters: Vec<EgressRecord>,
 }
 
 /// How far each partition has come.
@@ -113,7 +118,7 @@ impl Engine {
 
     /// Takes a record in, once.
     pub(crate) fn read(&mut self, record: Record) {
-        let Record { partition, offset, invocations } = record;
+        let Record { partition, offset, invocations, timestamp, letters } = record;
         if let Some(position) = self.positions.known.get(&partition) {
             let passed_over = position.held.is_some_and(|held| offset > held);
             if offset < position.next || passed_over {
@@ -133,7 +138,15 @@ impl Engine {
             position.held = None;
         }
         self.delta.changed(BYTES, self.now);
-        self.take_in(event);
+        let event_time = timestamp.unwrap_or(self.now);
+        if !letters.is_empty() {
+            self.delta.hurry();
+        }
+        for letter in letters {
+            self.delta.changed(letter.record.len(), self.now);
+            self.lanes[letter.lane.0 as usize].push(letter.record, event_time);
+        }
+        self.take_in(event, event_time);
     }
 
     fn hold_back(&mut self, partition: Arc<Partition>, offset: u64) {

@@ -1,4 +1,5 @@
-//! Room in memory: what each address is counted with, and whether there is room for one more.
+//! Room in memory: what each address is counted with, and whether there is room for one more, which a type in trouble has
+//! less of.
 //!
 //! Counted anew as often as something changes; the sums are of a function type and of all together.
 

@@ -221,8 +221,8 @@ impl Engine {
             self.answer(receipt, answer);
         }
         for (place, lane) in self.lanes.iter_mut().enumerate() {
-            if let Some(upto) = lane.durable() {
-                self.outputs.push_back(Output::Publish { lane: LaneId(place as u32), upto });
+            if let Some((upto, event_times)) = lane.durable() {
+                self.outputs.push_back(Output::Publish { lane: LaneId(place as u32), upto, event_times });
             }
         }
         self.idempotency.durable(checkpoint);

@@ -119,7 +119,7 @@ impl State {
 
 impl Pending {
     fn view(&self) -> InvocationView {
-        let Invocation { caller, argument, arrived } = self.invocation.clone();
+        let Invocation { caller, argument, arrived, .. } = self.invocation.clone();
         InvocationView { sequence: self.sequence, caller, argument, arrived }
     }
 }

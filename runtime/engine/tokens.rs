@@ -112,8 +112,8 @@ impl Engine {
         self.tokens.durable(checkpoint);
     }
 
-    /// Checks the delayed messages of an answer: delays, tokens, and that no token stands for two messages.
-    pub(crate) fn check_delayed(&self, id: &Arc<str>, effects: &Effects) -> Result<(), Rejection> {
+    /// Checks the tokens of an answer, and that none stands for two messages.
+    pub(crate) fn check_tokens(&self, id: &Arc<str>, effects: &Effects) -> Result<(), Rejection> {
         let mut pending: BTreeMap<&str, bool> = BTreeMap::new();
         for effect in &effects.delayed {
             let token = check_one(effect, &self.config.limits)?;

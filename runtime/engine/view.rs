@@ -89,11 +89,11 @@ pub struct FailureView {
     pub error: Arc<str>,
     /// Attempts made.
     pub attempts: u32,
-    /// When the first attempt began.
+    /// When the first attempt failed.
     pub since: Millis,
     /// When the next one is due.
     pub next: Option<Millis>,
-    /// True when the budget of the call is used up.
+    /// True when it is parked: the budget of the call is used up, or there is nobody to call.
     pub parked: bool,
 }
 
@@ -110,7 +110,7 @@ pub struct Metrics {
     pub addresses: usize,
     /// Addresses parked, in memory and in the ledger.
     pub parked: u64,
-    /// Bytes of addresses in memory that wait for their turn or are parked.
+    /// Bytes of addresses in memory that wait for anything but an arrival or an answer.
     pub waiting_bytes: usize,
     /// Bytes of invocations in memory.
     pub pending_bytes: usize,

@@ -2,8 +2,9 @@
 //!
 //! The number grows while answers come and all of it is used, and halves when calls do not get through: a function that is
 //! too slow for all that waits is asked for as much as it can do. When nothing but failures came for some rounds, the type
-//! is *in trouble*: one call at a time goes out, with pauses between them that double, up to a second when nobody is reached and
-//! to 50 ms when the function rejects. The first answer ends that. A round is what was in flight together, so that one outage counts once, however many calls it hit.
+//! is *in trouble*: one call at a time goes out, with pauses between them that double, up to a second when nobody is reached
+//! and to 50 ms when the function rejects. The first answer ends that. A round is what was in flight together, so that one
+//! outage counts once, however many calls it hit.
 
 use crate::{CallId, FailureKind, Millis};
 

@@ -13,6 +13,7 @@ use millpond_engine::{
 use millpond_protocol::{Address, TypeName};
 use prost::Message;
 
+pub use super::by_hand::{encode_outbox, encode_pending, encode_state, outbox_ranges};
 use super::{LedgerError, keys};
 
 /// A state value.
@@ -54,11 +55,15 @@ pub struct PendingRecord {
     /// The argument, an encoded `TypedValue`.
     #[prost(bytes = "bytes", tag = "3")]
     pub argument: Bytes,
+    /// When the event behind it happened; absent when that is when it arrived.
+    #[prost(uint64, optional, tag = "4")]
+    pub event_time: Option<u64>,
 }
 
 impl From<PendingRecord> for Invocation {
     fn from(record: PendingRecord) -> Invocation {
-        Invocation { caller: record.caller.map(Address::from), argument: record.argument, arrived: record.arrived }
+        let PendingRecord { arrived, caller, argument, event_time } = record;
+        Invocation { caller: caller.map(Address::from), argument, arrived, event_time: event_time.unwrap_or(arrived) }
     }
 }
 

@@ -209,7 +209,7 @@ impl Driver {
                         let _ = reply.send(answer);
                     }
                 }
-                Output::Publish { lane, upto } => {
+                Output::Publish { lane, upto, .. } => {
                     self.kafka.publish(lane, upto);
                     self.node.publish(lane, upto);
                 }

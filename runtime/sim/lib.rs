@@ -24,7 +24,8 @@
 //! *Functions*: late, lost and repeated answers, batches and single invocations rejected once or until faults end, endpoints
 //! down for a while or until faults end, a function type without endpoint, `Retry-After`. *Producers*: with and without
 //! keys, several targets, repetitions, another event under a key that is taken, answers that arrive late. *Readers*: free
-//! what they saw, and more. *Partitions*: offsets with gaps, records read again, word of a record held back that arrives late. *Limits*: every second scenario runs into the small ones.
+//! what they saw, and more. *Partitions*: offsets with gaps, records read again, word of a record held back that arrives late,
+//! records that become dead letters, whole or in part. *Limits*: every second scenario runs into the small ones.
 //!
 //! For the publisher: *process* and *ledger* as above, two processes on copies of one directory, an older state of a
 //! directory brought back, a lost cursor topic. *Network*: requests and answers lost, late, repeated by the client, brokers

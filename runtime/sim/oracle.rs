@@ -1,8 +1,9 @@
 //! What must be true: of everything that can be seen outside at any moment, and of the end.
 //!
 //! The oracle knows the tree of work and nothing else. Exactly once: every node of a confirmed event is in the log of its
-//! address once, and each of its records is visible once. In order: what one address sent to another is in that order in the
-//! other one's log, and a lane shows the records of one address in the order of its log.
+//! address once, and each of its records is visible once; or it is one dead letter. In order: what one address sent to another
+//! is in that order in the other one's log, a lane shows the records of one address in the order of its log, and the dead
+//! letters that an ingress made of a partition in the order of the partition.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -80,8 +81,27 @@ impl Oracle {
                 self.judge_node(scenario, place as u64, over(place as u64), count(&runs, parent))?;
             }
         }
+        if let Some(node) = scenario.letters.iter().find(|node| runs.contains_key(*node)) {
+            return Err(format!("node {node} ran, though its record was to be a dead letter"));
+        }
         logs.iter().try_for_each(|log| judge_pairs(scenario, log, logs))?;
-        self.judge_records(scenario, logs)
+        self.judge_records(scenario, logs)?;
+        self.judge_letters(scenario)
+    }
+
+    /// The letters that an ingress made of a partition's records, each once, in the order of the records.
+    fn judge_letters(&self, scenario: &Scenario) -> Result<(), String> {
+        for (number, records) in scenario.records.iter().enumerate() {
+            let nodes = records.values().flat_map(|root| &scenario.events[root]).copied();
+            let wanted: Vec<u64> = nodes.filter(|node| scenario.letters.contains(node)).collect();
+            let found: Vec<u64> = self.records(scenario.dead_lane()).filter(|node| wanted.contains(node)).collect();
+            if wanted != found {
+                return Err(format!(
+                    "of the records of partition {number} {wanted:?} are dead letters, seen are {found:?}"
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// A node ran, or became a dead letter, as often as it was sent.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use millpond_engine::{Input, Millis, Partition, Record, Restored};
+use millpond_engine::{EgressRecord, Input, LaneId, Millis, Partition, Record, Restored};
 use millpond_protocol::TypeName;
 
 use crate::scenario::{Scenario, argument};
@@ -62,8 +62,16 @@ impl Readers {
         }
         let (offset, root) = scenario.record(reader.partition.number, reader.next)?;
         reader.next = offset + 1;
-        let invocations = scenario.events[&root].iter().map(|node| (scenario.target(*node), argument(*node))).collect();
-        Some(Input::Read(Record { partition: Arc::clone(&reader.partition), offset, invocations }))
+        let (letters, nodes): (Vec<u64>, Vec<u64>) =
+            scenario.events[&root].iter().copied().partition(|node| scenario.letters.contains(node));
+        let letter = |node| EgressRecord { lane: LaneId(scenario.dead_lane()), record: argument(node) };
+        Some(Input::Read(Record {
+            partition: Arc::clone(&reader.partition),
+            offset,
+            invocations: nodes.into_iter().map(|node| (scenario.target(node), argument(node))).collect(),
+            letters: letters.into_iter().map(letter).collect(),
+            timestamp: None,
+        }))
     }
 
     /// It hears that a record was not taken in.

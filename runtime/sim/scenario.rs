@@ -9,7 +9,7 @@ use millpond_engine::{
     FunctionPattern, LaneId, LaneName, Limits, StateSpec,
 };
 use millpond_protocol::{Address, TypeName};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// One invocation of the workload.
@@ -56,6 +56,8 @@ pub(crate) struct Scenario {
     pub(crate) events: BTreeMap<u64, Vec<u64>>,
     /// The events that are records: by partition, each offset with its event, in order.
     pub(crate) records: Vec<BTreeMap<u64, u64>>,
+    /// Nodes of such events that no function gets: the ingress makes dead letters of them.
+    pub(crate) letters: BTreeSet<u64>,
     /// Invocations may be given up, by policies and by a person. Nobody cancels anything then: who cancels must run.
     pub(crate) gives_up: bool,
     /// The last of the endpoints is there only once faults have ended.
@@ -118,6 +120,7 @@ impl Scenario {
             nodes: Vec::new(),
             events: BTreeMap::new(),
             records: Vec::new(),
+            letters: BTreeSet::new(),
             late_endpoint,
             faults: faults(random),
             faulty_steps: random.u32(200..2000),
@@ -149,6 +152,11 @@ impl Scenario {
             }
         }
         self.records = records;
+        // By a random source of its own, so that what a seed chose before there were letters is what it still chooses.
+        let mut random = fastrand::Rng::with_seed(self.config.hash_seed);
+        let share = random.u32(0..4);
+        let nodes = self.records.iter().flat_map(|records| records.values()).flat_map(|root| &self.events[root]);
+        self.letters = nodes.copied().filter(|_| random.u32(0..10) < share).collect();
     }
 
     /// How many partitions there are.

@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use millpond_engine::{
-    Answer, Call, CallFailure, CallId, Checkpoint, Engine, FailureKind, Input, LaneId, Load, Loaded, MemoryLedger,
-    Millis, Notice, Operation, Output, Partition, Receipt, Reply, Sequence, Write,
+    Answer, Call, CallId, Checkpoint, Engine, Input, Load, Loaded, MemoryLedger, Millis, Notice, Output, Partition,
+    Receipt, Reply, Sequence, Write,
 };
 use millpond_protocol::{Address, TypeName};
 
@@ -21,7 +21,7 @@ use crate::function;
 use crate::oracle::Oracle;
 use crate::partition::{self, Readers};
 use crate::producer::Producer;
-use crate::scenario::{Faults, Scenario, number};
+use crate::scenario::{Faults, Scenario};
 
 /// What a run did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -409,7 +409,7 @@ impl World {
                     self.after(delay, Happening::Commit(checkpoint));
                 }
                 Output::Answer { receipt, answer } => self.answered(receipt, answer)?,
-                Output::Publish { lane, upto } => {
+                Output::Publish { lane, upto, .. } => {
                     let (_, next) = self.ledger.lane(&self.scenario.config.lanes[lane.0 as usize]);
                     if upto >= next {
                         return Err(format!("record {upto} of lane {} was published before it was durable", lane.0));

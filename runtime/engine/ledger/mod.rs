@@ -1,4 +1,5 @@
-//! What ledgers share, and their twin in memory. No part of the engine: its drivers and the simulator keep checkpoints with it.
+//! What ledgers share, and their twin in memory: drivers and the simulator keep checkpoints with it. The engine itself uses
+//! only the order of addresses.
 //!
 //! `accept.rs` says which checkpoint a ledger takes, `place.rs` in which order it lists addresses, `memory.rs` is the ledger
 //! that the others are held against.

@@ -22,6 +22,8 @@ pub struct Bench {
     pub checkpoints: Vec<std::sync::Arc<Checkpoint>>,
     pub answers: Vec<(u64, Answer)>,
     pub published: Vec<(u32, u64)>,
+    /// When the events behind what is published happened.
+    pub event_times: Vec<u64>,
     pub notices: Vec<Notice>,
     pub paused: bool,
     /// Offsets of records that were held back.
@@ -70,6 +72,7 @@ impl Bench {
             checkpoints: Vec::new(),
             answers: Vec::new(),
             published: Vec::new(),
+            event_times: Vec::new(),
             notices: Vec::new(),
             paused: false,
             held_back: Vec::new(),
@@ -109,7 +112,10 @@ impl Bench {
                 Output::Call(call) => self.calls.push(*call),
                 Output::Checkpoint(checkpoint) => self.checkpoints.push(checkpoint),
                 Output::Answer { receipt, answer } => self.answers.push((receipt.0, answer)),
-                Output::Publish { lane, upto } => self.published.push((lane.0, upto)),
+                Output::Publish { lane, upto, event_times } => {
+                    self.published.push((lane.0, upto));
+                    self.event_times.extend(event_times);
+                }
                 Output::Pause => self.paused = true,
                 Output::Resume => self.paused = false,
                 Output::HeldBack { offset, .. } => self.held_back.push(offset),

@@ -8,7 +8,7 @@ use millpond_engine::{
     Limits, Notice, Operation,
 };
 
-use crate::bench::{Bench, CALL_MS, address, arguments, emits};
+use crate::bench::{Bench, CALL_MS, address, arguments, emits, modify, spec, typed_spec, writes};
 
 /// Argument, code, attempts and who decided, as text.
 #[derive(Debug)]
@@ -229,4 +229,61 @@ fn rejection_that_asks_for_time_is_tried_again() {
     assert_eq!(bench.engine.metrics().parked, 1);
     bench.tick(90_000);
     assert_eq!(arguments(&bench.complete(Effects::default())), ["a"]);
+}
+
+/// A value of another type is nobody's judgement of a message: once the function reverts, the message has its whole budget,
+/// also in another process.
+#[test]
+fn message_behind_a_value_of_another_type_has_its_budget() {
+    let mut bench = Bench::new();
+    bench.config.endpoints.iter_mut().for_each(|endpoint| endpoint.failure_policy = FailurePolicy::Drop);
+    let mut bench = Bench::restart(bench.config, bench.ledger, bench.now);
+    let target = address("f", "1");
+    bench.event(&target, "a");
+    bench.incomplete(vec![spec("seen")]);
+    bench.complete(writes(vec![modify("seen", "old")]));
+    bench.settle();
+    let mut bench = bench.crash();
+    bench.event(&target, "b");
+    bench.incomplete(vec![typed_spec("seen", "number")]);
+    assert_eq!(bench.parked(), ["MP3003"]);
+    bench.settle();
+    let mut bench = bench.crash();
+    bench.incomplete(vec![spec("seen")]);
+    bench.fail(FailureKind::Rejected);
+    bench.tick(CALL_MS / 2);
+    assert_eq!(arguments(&bench.complete(Effects::default())), ["b"], "its first rejection was not its last");
+    assert_eq!(bench.notices.iter().filter(|notice| matches!(notice, Notice::GivenUp { .. })).count(), 0);
+}
+
+/// A message that was rejected, and whose endpoint then was out of reach until the address was parked, has a budget of its
+/// own to be judged in, whether or not the process is the same.
+#[test]
+fn outage_behind_a_rejection_takes_nothing_from_its_budget() {
+    for crashes in [false, true] {
+        let mut bench = with(FailurePolicy::Drop);
+        bench.event(&address("f", "1"), "a");
+        bench.fail(FailureKind::Rejected);
+        bench.settle();
+        while bench.parked().is_empty() {
+            while !bench.calls.is_empty() {
+                bench.fail(FailureKind::Unreachable);
+            }
+            bench.commit();
+            bench.now = bench.engine.wake_at().expect("it is tried again");
+            bench.tell(Input::Tick);
+        }
+        bench.settle();
+        if crashes {
+            bench = bench.crash();
+        }
+        while bench.calls.is_empty() {
+            bench.now = bench.engine.wake_at().expect("it is tried again");
+            bench.tell(Input::Tick);
+            bench.commit();
+        }
+        bench.fail(FailureKind::Rejected);
+        bench.tick(CALL_MS / 2);
+        assert_eq!(arguments(&bench.complete(Effects::default())), ["a"], "crashes: {crashes}");
+    }
 }

@@ -1,9 +1,9 @@
 //! Expiration of state values: three modes, exact at the millisecond.
 
-use millpond_engine::{Effects, Expiration, FailureKind, Input, Limits, StateSpec};
+use millpond_engine::{Effects, Expiration, FailureKind, Input, Limits, Operation, StateSpec};
 use millpond_protocol::Address;
 
-use crate::bench::{Bench, address, event, modify, spec, states, waiting, writes};
+use crate::bench::{Bench, address, event, modify, spec, states, typed_spec, waiting, writes};
 
 const TTL: u64 = 100;
 
@@ -156,4 +156,30 @@ fn values_leave_the_ledger_by_themselves() {
     walk(&mut bench, 20_000);
     assert!(names(&bench, &stays).is_empty());
     assert_eq!(bench.engine.wake_at(), None, "nothing is left that could be over");
+}
+
+/// Where no request goes out, because the function declares another type, no clock restarts: the value ends, and with it what
+/// was in the way.
+#[test]
+fn value_that_is_not_handed_out_does_not_live_on() {
+    const LONG: u64 = 10_000;
+    let lives = |spec| StateSpec { expiration: Expiration::AfterInvoke(LONG), ..spec };
+    let mut bench = Bench::new();
+    let target = address("f", "1");
+    bench.event(&target, "a");
+    bench.incomplete(vec![lives(spec("seen"))]);
+    bench.complete(writes(vec![modify("seen", "v")]));
+    let written = bench.now;
+    bench.settle();
+    let mut bench = bench.crash();
+    bench.event(&target, "b");
+    bench.incomplete(vec![lives(typed_spec("seen", "number"))]);
+    assert_eq!(bench.parked(), ["MP3003"]);
+    while bench.calls.is_empty() {
+        assert!(bench.now <= written + LONG, "it waits for ever");
+        bench.tick(LONG / 10);
+        bench.operate(&target, Operation::Resume, bench.now);
+        bench.commit();
+    }
+    assert_eq!(states(&bench.call()), [("seen".to_owned(), None)]);
 }

@@ -109,7 +109,8 @@ impl Random {
             value: random.bytes(),
             written: random.number(),
         };
-        let invocation = |random: &mut Random| Invocation { caller: None, argument: random.bytes(), arrived: 0 };
+        let invocation =
+            |random: &mut Random| Invocation { caller: None, argument: random.bytes(), arrived: 0, event_time: 0 };
         let delayed = |random: &mut Random| {
             let message = DelayedMessage {
                 sender: random.address(),

@@ -202,7 +202,8 @@ fn all_records() -> Vec<Vec<u8>> {
         let mut into = Vec::new();
         encode_state(&value, &mut into);
         add(into.clone());
-        let invocation = Invocation { caller: Some(address.clone()), argument: Bytes::from_static(b"a"), arrived: 5 };
+        let invocation =
+            Invocation { caller: Some(address.clone()), argument: Bytes::from_static(b"a"), arrived: 5, event_time: 4 };
         encode_pending(&invocation, &mut into);
         add(into);
         let argument = Bytes::from_static(b"argument");

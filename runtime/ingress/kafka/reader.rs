@@ -317,7 +317,14 @@ impl Reader {
             }
         };
         reading.next = at + 1;
-        Some(Record { partition: Arc::clone(&reading.partition), offset: at, invocations })
+        let timestamp = record.timestamp.and_then(|time| u64::try_from(time).ok());
+        Some(Record {
+            partition: Arc::clone(&reading.partition),
+            offset: at,
+            invocations,
+            letters: Vec::new(),
+            timestamp,
+        })
     }
 
     /// Positions that are not there any more go where the module says.

@@ -75,7 +75,12 @@ pub fn value(bytes: impl AsRef<[u8]>) -> StateValue {
 }
 
 pub fn invocation(argument: impl AsRef<[u8]>) -> Invocation {
-    Invocation { caller: None, argument: Bytes::copy_from_slice(argument.as_ref()), arrived: 1_700_000_000_456 }
+    Invocation {
+        caller: None,
+        argument: Bytes::copy_from_slice(argument.as_ref()),
+        arrived: 1_700_000_000_456,
+        event_time: 1_699_999_999_000,
+    }
 }
 
 pub fn entry(seed: u8) -> IdempotencyEntry {

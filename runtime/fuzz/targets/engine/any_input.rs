@@ -155,5 +155,6 @@ fn value(choices: &mut Choices<'_>) -> StateValue {
 
 fn invocation(choices: &mut Choices<'_>) -> Invocation {
     let caller = choices.maybe(inputs::address);
-    Invocation { caller, argument: inputs::filler(choices), arrived: choices.number() }
+    let (arrived, event_time) = (choices.number(), choices.number());
+    Invocation { caller, argument: inputs::filler(choices), arrived, event_time }
 }

@@ -300,7 +300,7 @@ impl Driver {
                     assert!(answer != Answer::Durable || given < self.durable, "{receipt:?} is not durable");
                     assert!(self.stopping || answer != Answer::Stopping, "nobody stops");
                 }
-                Output::Publish { lane, upto } => {
+                Output::Publish { lane, upto, .. } => {
                     let (_, next) = self.told.lane(&self.config.lanes[lane.0 as usize]);
                     let before = self.published.insert(lane, upto);
                     assert!(before < Some(upto) && upto < next, "lane {lane:?}: {before:?}, {upto}, {next}");
