@@ -21,6 +21,10 @@ help: ## this list
 demo: setup runtime ## card fraud, caught while it happens, through a kill -9, in a minute
 	@$(TARGET)/debug/fraud-demo
 
+.PHONY: demo-kafka
+demo-kafka: setup runtime ## the same over Kafka topics, with a broker of its own
+	@$(TARGET)/debug/fraud-demo --kafka
+
 .PHONY: demo-python
 demo-python: setup runtime ## two Python functions through a kill -9, step by step
 	@$(MILLPOND_PYTHON) functions-examples/python/greeter/demo.py $(MILLPOND)

@@ -18,6 +18,7 @@ mod operations;
 mod oracle;
 mod power;
 mod reach;
+mod readme;
 mod reminder;
 mod replay;
 mod runtime;
