@@ -103,7 +103,9 @@ impl CallError {
             CallError::Certificate(Refusal::Untrusted { .. } | Refusal::Unusable { .. } | Refusal::NoKey) => {
                 codes::UNTRUSTED
             }
-            CallError::Certificate(Refusal::Expired { .. } | Refusal::NotYet { .. }) => codes::EXPIRED,
+            CallError::Certificate(Refusal::Expired { .. } | Refusal::NotYet { .. } | Refusal::Never { .. }) => {
+                codes::EXPIRED
+            }
             CallError::Certificate(Refusal::OtherHost { .. }) => codes::OTHER_HOST,
             CallError::ClientRefused(_) => codes::CLIENT_REFUSED,
             CallError::NotTls(_) => codes::NOT_TLS,

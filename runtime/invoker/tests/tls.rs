@@ -144,15 +144,22 @@ async fn expired_and_not_yet_valid() {
     for (from, to, words) in [
         (2001, 2002, "is valid no longer: it ended Tue, 01 Jan 2002 00:00:00 GMT"),
         (2998, 2999, "is not valid yet: it begins Mon, 01 Jan 2998 00:00:00 GMT"),
+        (
+            2998,
+            2001,
+            "is valid at no time: it ends Mon, 01 Jan 2001 00:00:00 GMT, before it begins Mon, 01 Jan 2998 00:00:00 GMT",
+        ),
     ] {
         let server = answering(authority.server_between(NAMES, from, to).serve(Wants::default())).await;
         assert_failure(once(trusting(&server.url, &file)).await, "MP4031", &[words]);
     }
     // One that is trusted by itself is judged by the same clock.
-    let pair = authority.server_between(NAMES, 2001, 2002);
-    let server = answering(pair.serve(Wants::default())).await;
-    let pinned = write(folder.path(), "pinned.pem", &pair.certificate.pem());
-    assert_failure(once(trusting(&server.url, &pinned)).await, "MP4031", &["ended Tue, 01 Jan 2002"]);
+    for (from, to, words) in [(2001, 2002, "ended Tue, 01 Jan 2002"), (2998, 2001, "is valid at no time")] {
+        let pair = authority.server_between(NAMES, from, to);
+        let server = answering(pair.serve(Wants::default())).await;
+        let pinned = write(folder.path(), "pinned.pem", &pair.certificate.pem());
+        assert_failure(once(trusting(&server.url, &pinned)).await, "MP4031", &[words]);
+    }
 }
 
 /// A certificate for somebody else, and the way to do without names.
