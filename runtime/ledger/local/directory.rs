@@ -61,19 +61,25 @@ impl Directory {
     /// # Errors
     /// [`LedgerError`] when another process has it, when it is of a newer format, when it is no ledger or cannot be used.
     pub fn open(path: &Path) -> Result<Directory, LedgerError> {
-        let unusable = |source| LedgerError::Directory { path: path.to_owned(), source };
+        let unusable = |source| LedgerError::directory(path, source);
         make(path).map_err(unusable)?;
         if let Some(foreign) = foreign_entry(path).map_err(unusable)? {
             return Err(unusable(io::Error::other(format!("it holds `{foreign}` and is no ledger"))));
         }
         let lock = lock(path)?;
-        let format = format(path).map_err(unusable)?;
+        let incomplete = |what| LedgerError::Incomplete { path: path.to_owned(), what };
+        let format = match format_words(path).map_err(unusable)? {
+            Some(words) => Some(
+                format(&words).ok_or_else(|| incomplete(format!("its file `{FORMAT_FILE}` does not name a format")))?,
+            ),
+            None => None,
+        };
         if let Some(found) = format.filter(|found| *found > FORMAT) {
             return Err(LedgerError::NewerFormat { path: path.to_owned(), found, known: FORMAT });
         }
         let directory = Directory { path: path.to_owned(), format, _lock: lock };
         if format.is_some() && !directory.data().is_dir() {
-            return Err(unusable(io::Error::other(format!("its folder `{DATA}` is missing"))));
+            return Err(incomplete(format!("its folder `{DATA}` with the data is missing")));
         }
         if format.is_none() {
             let mode = fs::set_permissions(path, Permissions::from_mode(0o700));
@@ -117,7 +123,7 @@ impl Directory {
     }
 
     fn unusable(&self, source: io::Error) -> LedgerError {
-        LedgerError::Directory { path: self.path.clone(), source }
+        LedgerError::directory(&self.path, source)
     }
 
     /// The format that it has; `None` while it is being made.
@@ -132,7 +138,7 @@ impl Directory {
     pub fn set_format(&mut self, format: u32) -> Result<(), LedgerError> {
         let words = format!("{FORMAT_WORDS}{format}\n");
         let written = write_file(&self.path, FORMAT_FILE, words.as_bytes());
-        written.map_err(|source| LedgerError::Directory { path: self.path.clone(), source })?;
+        written.map_err(|source| LedgerError::directory(&self.path, source))?;
         self.format = Some(format);
         Ok(())
     }
@@ -178,7 +184,7 @@ fn foreign_entry(path: &Path) -> io::Result<Option<String>> {
 }
 
 fn lock(path: &Path) -> Result<File, LedgerError> {
-    let unusable = |source| LedgerError::Directory { path: path.to_owned(), source };
+    let unusable = |source| LedgerError::directory(path, source);
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
     let mut file = options.open(path.join(LOCK_FILE)).map_err(unusable)?;
@@ -205,18 +211,19 @@ fn lock(path: &Path) -> Result<File, LedgerError> {
     Ok(file)
 }
 
-/// The format a directory says it has; `None` when it was not made to the end.
-fn format(path: &Path) -> io::Result<Option<u32>> {
-    let words = match fs::read_to_string(path.join(FORMAT_FILE)) {
-        Ok(words) => words,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let number = words.trim_end().strip_prefix(FORMAT_WORDS).and_then(|number| number.parse().ok());
-    match number {
-        Some(number) if number > 0 => Ok(Some(number)),
-        _ => Err(io::Error::other(format!("its file `{FORMAT_FILE}` does not name a format"))),
+/// What a directory says of its format; `None` when it was not made to the end.
+fn format_words(path: &Path) -> io::Result<Option<String>> {
+    match fs::read(path.join(FORMAT_FILE)) {
+        Ok(words) => Ok(Some(String::from_utf8_lossy(&words).into_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
+}
+
+/// The format that the words name.
+fn format(words: &str) -> Option<u32> {
+    let number = words.trim_end().strip_prefix(FORMAT_WORDS).and_then(|number| number.parse().ok());
+    number.filter(|number| *number > 0)
 }
 
 const NEW: &str = ".new";

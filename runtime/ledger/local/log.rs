@@ -12,7 +12,7 @@
 //! masked CRC-32C, a length and a kind, all little endian.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use prost::Message;
@@ -20,6 +20,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::batch::{BATCH_HEAD, Committed};
 use super::confirmed::Mark;
+use super::current_log::logs;
 use crate::ledger::LedgerError;
 use crate::ledger::keys::{CHAIN, is_book_key};
 use crate::ledger::records::ChainRecord;
@@ -40,9 +41,9 @@ pub struct Cut {
 /// # Errors
 /// [`LedgerError::Damaged`] when a checkpoint is not what was written, or one is missing.
 pub fn check(data: &Path, confirmed: Mark) -> Result<Option<Cut>, LedgerError> {
-    let logs = logs(data).map_err(|source| LedgerError::Directory { path: data.to_owned(), source })?;
+    let logs = logs(data).map_err(|source| LedgerError::directory(data, source))?;
     let (mut last, mut cut, mut batch) = (None, None, Vec::new());
-    for path in logs {
+    for (_, path) in logs {
         let mut log = Log::open(path)?;
         cut = loop {
             let at = log.at;
@@ -60,16 +61,33 @@ pub fn check(data: &Path, confirmed: Mark) -> Result<Option<Cut>, LedgerError> {
     Ok(cut)
 }
 
-/// The log files, oldest first.
-fn logs(data: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut logs = Vec::new();
-    for entry in data.read_dir()? {
-        let path = entry?.path();
-        let number = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".log")?.parse::<u64>().ok());
-        logs.extend(number.map(|number| (number, path)));
+/// The manifest, which is written in the form of a log, and where the entry begins that it ends inside of, if it does. After a
+/// loss of power that is an entry that nothing depends on; `None` too when it cannot be read, which is for RocksDB to say.
+pub fn torn_manifest(data: &Path) -> Option<(PathBuf, u64)> {
+    let current = std::fs::read_to_string(data.join("CURRENT")).ok()?;
+    let mut manifest = Log::open(data.join(current.trim_end())).ok()?;
+    let mut entry = Vec::new();
+    loop {
+        let at = manifest.at;
+        match manifest.next(&mut entry).ok()? {
+            Next::Batch => {}
+            Next::End => return None,
+            Next::Torn => return Some((manifest.path, at)),
+        }
     }
-    logs.sort();
-    Ok(logs.into_iter().map(|(_, path)| path).collect())
+}
+
+/// Whether all entries of a manifest are what was written.
+pub fn is_sound(manifest: &Path) -> bool {
+    let Ok(mut manifest) = Log::open(manifest.to_owned()) else { return false };
+    let mut entry = Vec::new();
+    loop {
+        match manifest.next(&mut entry) {
+            Ok(Next::Batch) => {}
+            Ok(Next::End | Next::Torn) => return true,
+            Err(_) => return false,
+        }
+    }
 }
 
 const BLOCK: u64 = 32 * 1024;
@@ -103,7 +121,7 @@ enum Next {
 impl Log {
     fn open(path: PathBuf) -> Result<Log, LedgerError> {
         let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
-        let (length, file) = opened.map_err(|source| LedgerError::Directory { path: path.clone(), source })?;
+        let (length, file) = opened.map_err(|source| LedgerError::directory(&path, source))?;
         Ok(Log { path, file: BufReader::with_capacity(BLOCK as usize, file), length, at: 0 })
     }
 
@@ -189,7 +207,7 @@ impl Log {
 
     fn read(&mut self, bytes: &mut [u8]) -> Result<(), LedgerError> {
         let read = self.file.read_exact(bytes);
-        read.map_err(|source| LedgerError::Directory { path: self.path.clone(), source })?;
+        read.map_err(|source| LedgerError::directory(&self.path, source))?;
         self.at += bytes.len() as u64;
         Ok(())
     }

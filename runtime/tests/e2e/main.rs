@@ -5,6 +5,7 @@
 //! Each test owns its processes, its ports and its data folder. Nothing here measures time in order to judge it: waits
 //! end when what they wait for is there, and have a generous deadline.
 
+mod damage;
 mod dead_letters;
 mod delivery;
 mod dependencies;
