@@ -4,9 +4,10 @@
 //! ends inside of, if it does; or an error that names the file and the place. Nothing is changed.
 //!
 //! RocksDB knows whether a record is what was written. It does not know whether a checkpoint between two others is missing,
-//! nor which ones somebody was told of. Every checkpoint that the log holds has to follow the one before, in number and
-//! checksum. One exception: a file may end inside a checkpoint, which was never confirmed then; if there is a later file, it
-//! goes on with that checkpoint's number. What publishers keep (`books.rs`) stands between checkpoints and is passed over. The cost is that of reading the log once, which `options.rs` bounds.
+//! nor which ones somebody was told of. Every checkpoint that a file holds has to follow the one before, in number and
+//! checksum. A file may end inside a checkpoint, which was never confirmed then; if there is a later file, it goes on with that
+//! checkpoint's number. What publishers keep (`books.rs`) stands between checkpoints and is passed over. The cost is that of
+//! reading the log once, which `options.rs` bounds.
 //!
 //! The format is that of RocksDB (`db/log_format.h`): blocks of 32 KiB with records that do not cross them, each with a
 //! masked CRC-32C, a length and a kind, all little endian.
@@ -45,6 +46,7 @@ pub fn check(data: &Path, confirmed: Mark) -> Result<Option<Cut>, LedgerError> {
     let (mut last, mut cut, mut batch) = (None, None, Vec::new());
     for (_, path) in logs {
         let mut log = Log::open(path)?;
+        let mut first = true;
         cut = loop {
             let at = log.at;
             match log.next(&mut batch)? {
@@ -52,7 +54,10 @@ pub fn check(data: &Path, confirmed: Mark) -> Result<Option<Cut>, LedgerError> {
                 Next::Batch if batch.len() <= BATCH_HEAD => {}
                 // Its own checksum is all that it has, and nothing depends on its place.
                 Next::Batch if is_book(&batch) => {}
-                Next::Batch => last = Some(log.follow(at, &batch, last, confirmed)?),
+                Next::Batch => {
+                    last = Some(log.follow(at, &batch, last, confirmed, first)?);
+                    first = false;
+                }
                 Next::End => break None,
                 Next::Torn => break Some(Cut { at, bytes: log.length - at, file: log.path }),
             }
@@ -178,7 +183,14 @@ impl Log {
     }
 
     /// Holds a batch against the one before; gives what the next one is held against.
-    fn follow(&self, at: u64, batch: &[u8], last: Option<Mark>, confirmed: Mark) -> Result<Mark, LedgerError> {
+    fn follow(
+        &self,
+        at: u64,
+        batch: &[u8],
+        last: Option<Mark>,
+        confirmed: Mark,
+        first: bool,
+    ) -> Result<Mark, LedgerError> {
         let wrong = |what: String| Err(LedgerError::Damaged { file: self.path.clone(), what });
         let Some(record) = chain_of(batch) else {
             return wrong(format!("no checkpoint begins at byte {at}"));
@@ -190,7 +202,10 @@ impl Log {
         let (Some(content), Ok(chain)) = (content, chain) else {
             return wrong(format!("checkpoint {number} at byte {at} is not what its checksum says"));
         };
-        if let Some(last) = last {
+        // Between two logs there may have been others: RocksDB removes those that are of no use, not always the oldest first,
+        // and misses by itself any that is of use, in its full length.
+        let gap = last.is_some_and(|last| first && number > last.checkpoint + 1);
+        if let Some(last) = last.filter(|_| !gap) {
             if number != last.checkpoint + 1 {
                 return wrong(format!("at byte {at} checkpoint {number} follows {}", last.checkpoint));
             }

@@ -167,3 +167,21 @@ fn an_older_log_is_missed_by_name() {
         }
     }
 }
+
+/// RocksDB removes logs that are of no use, the newest of them first; a crash in between leaves the oldest, and a gap.
+#[test]
+fn a_log_of_no_use_that_was_left_behind_does_no_harm() {
+    let (directory, ledger, logs) = with_logs(3);
+    let oldest = std::fs::read(&logs[0]).expect("it is there");
+    let (_, queues) = families(&ledger.db);
+    ledger.db.flush_cf(queues).expect("it can be written");
+    drop(ledger);
+    for log in &logs[..2] {
+        _ = std::fs::remove_file(log);
+    }
+    std::fs::write(&logs[0], oldest).expect("it is ours");
+    assert!(logs[2].exists() && !logs[1].exists(), "there is a gap");
+    let ledger = LocalLedger::open(directory.path()).expect("nothing is missing");
+    assert_eq!(ledger.restore().expect("it can be read").meta.checkpoint, 6);
+    assert_eq!(read_all(&ledger, &lane("")).len(), 6);
+}
