@@ -9,6 +9,8 @@
 //! confirmed    the last checkpoint that anybody was told of (`confirmed.rs`)
 //! ```
 //!
+//! Only its owner may enter it, and the folder of the data; a start takes back what was loosened since.
+//!
 //! Order of effects: the lock is taken before anything is read or made, the format is checked before the data are touched,
 //! and `FORMAT` is written last when a directory is made. So a directory without it holds nothing that anybody was told is
 //! durable, unless somebody removed the file, which is found by the data that are there.
@@ -18,6 +20,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use tracing::warn;
 
 use super::APPLICATION_FILE;
 use super::confirmed::CONFIRMED_FILE;
@@ -81,11 +85,15 @@ impl Directory {
         if format.is_some() && !directory.data().is_dir() {
             return Err(incomplete(format!("its folder `{DATA}` with the data is missing")));
         }
-        if format.is_none() {
-            let mode = fs::set_permissions(path, Permissions::from_mode(0o700));
-            // A mounted volume may belong to somebody else; the data are in a folder of our own.
-            mode.or_else(|error| if error.kind() == io::ErrorKind::PermissionDenied { Ok(()) } else { Err(error) })
-                .map_err(unusable)?;
+        if format.is_some() {
+            for folder in [path, &directory.data()] {
+                if let Some(was) = make_private(folder).map_err(unusable)? {
+                    let (folder, was) = (folder.display(), format!("{was:04o}"));
+                    warn!(%folder, was, "the data directory was open to others, it is private again");
+                }
+            }
+        } else {
+            make_private(path).map_err(unusable)?;
             write_file(path, README_FILE, README.as_bytes()).map_err(unusable)?;
             make(&directory.data()).map_err(unusable)?;
         }
@@ -163,6 +171,26 @@ fn make(path: &Path) -> io::Result<()> {
         made => made?,
     }
     File::open(parent)?.sync_all()
+}
+
+/// Lets nobody but its owner into a folder. Gives the mode that it had, if it was another one.
+fn make_private(folder: &Path) -> io::Result<Option<u32>> {
+    let mode = fs::metadata(folder)?.permissions().mode() & 0o7777;
+    if mode & 0o077 == 0 {
+        return Ok(None);
+    }
+    match fs::set_permissions(folder, Permissions::from_mode(0o700)) {
+        Ok(()) => Ok(Some(mode)),
+        // A mounted volume may belong to somebody else; the data are in a folder of our own.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            if mode & 0o002 != 0 {
+                let (folder, mode) = (folder.display(), format!("{mode:04o}"));
+                warn!(%folder, mode, "everybody may write to the data directory, and it belongs to another user");
+            }
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Something that is not ours, in a directory that does not say it is a ledger.

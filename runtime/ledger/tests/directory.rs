@@ -64,6 +64,21 @@ fn a_directory_is_private_and_explains_itself() {
     assert!(fs::read_to_string(path.join("README.txt")).expect("it is there").contains("Millpond"));
 }
 
+/// A start takes back what was loosened, and does not mind what is narrower.
+#[test]
+fn a_directory_that_was_opened_to_others_is_private_again() {
+    let (_parent, path) = directory();
+    with_checkpoints(&path, 1);
+    for folder in [path.clone(), path.join("rocksdb")] {
+        for loose in [0o755, 0o770, 0o777, 0o2750, 0o701] {
+            fs::set_permissions(&folder, fs::Permissions::from_mode(loose)).expect("it is ours");
+            assert_eq!(checkpoints(&path), 1);
+            let mode = fs::metadata(&folder).expect("it is there").permissions().mode();
+            assert_eq!(mode & 0o7777, 0o700, "{loose:o} of {}", folder.display());
+        }
+    }
+}
+
 /// An empty directory that somebody else made is taken, and made private.
 #[test]
 fn an_empty_directory_is_taken() {
