@@ -15,6 +15,7 @@ mod http;
 mod kafka;
 mod kills;
 mod lifecycle;
+mod metrics;
 mod operations;
 mod oracle;
 mod power;
@@ -22,6 +23,7 @@ mod reach;
 mod reminder;
 mod replay;
 mod runtime;
+mod scrape;
 mod transactions;
 mod wait;
 
