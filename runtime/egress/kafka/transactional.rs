@@ -58,7 +58,7 @@ impl Driver {
         let ledger = around.ledger.identity()?;
         let (first, next) = around.ledger.lane(&around.name)?;
         let mut incarnation = [0; 8];
-        getrandom::fill(&mut incarnation).map_err(|error| LedgerError::Random(std::io::Error::other(error)))?;
+        getrandom::fill(&mut incarnation).map_err(|error| LedgerError::Random(std::io::Error::other(error).into()))?;
         let config = Config {
             ledger,
             incarnation: u64::from_be_bytes(incarnation),
