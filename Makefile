@@ -52,6 +52,14 @@ kill: setup ## 50,000 events through 20 kills, and through 200 losses of power: 
 	  MILLPOND_KILL_POWER=200 $(if $(SEED),MILLPOND_KILL_SEED=$(SEED)) \
 	  deploy/dev/build test --workspace --test e2e kills:: -- --nocapture --test-threads 1
 
+.PHONY: chaos
+chaos: setup runtime ## a real Kafka, and everything dies under load, in 8 minutes: make chaos [SEED=1] [NODES=3]
+	@$(TARGET)/debug/millpond-chaos kills $(if $(SEED),--seed $(SEED)) $(if $(NODES),--nodes $(NODES)) $(CHAOS)
+
+.PHONY: outage
+outage: setup runtime ## a broker that is away for 90 s under load, in 4 minutes
+	@$(TARGET)/debug/millpond-chaos outage $(OUTAGE)
+
 .PHONY: bench-ledger
 bench-ledger: setup-build ## what an invocation costs the ledger: CPU of a commit; BENCH_DIR=FOLDER says on which disk
 	@CARGO_PROFILE_DEV_OPT_LEVEL=3 deploy/dev/build bench --profile dev -p millpond-bench-ledger
@@ -100,7 +108,7 @@ setup: ## only the set-up that the others do first
 	@deploy/dev/setup
 setup-build:
 	@deploy/dev/setup build
-# The runtime and the fraud example. Built as part of the tests, not with `cargo build`: the same features, so that no
+# The runtime, the fraud example and the chaos. Built as part of the tests, not with `cargo build`: the same features, so that no
 # dependency is compiled twice.
 runtime:
-	@deploy/dev/build test --workspace --test e2e --test golden --no-run
+	@deploy/dev/build test --workspace --test e2e --test golden --test chaos --no-run

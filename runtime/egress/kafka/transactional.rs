@@ -257,6 +257,7 @@ impl Driver {
     fn failed(&mut self, session: SessionId, error: &KafkaError) {
         self.look();
         let complaint = self.cursors.complaint().or_else(|| self.complaint.clone());
+        let complaint = complaint.map(|complaint| self.settings.explained(complaint));
         let failure = failure(error, complaint.as_deref());
         self.told.push_back(Input::Failed { session, failure });
     }

@@ -407,7 +407,7 @@ impl Reader {
     fn warn(&mut self, error: std::fmt::Arguments<'_>) {
         let events = std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner));
         let error = match events.complaint() {
-            Some(complaint) => format!("{error} ({complaint})"),
+            Some(complaint) => format!("{error} ({})", self.ingress.settings.explained(complaint)),
             None => error.to_string(),
         };
         debug!(ingress = %self.ingress.id, %error, "reading failed");

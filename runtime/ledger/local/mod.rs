@@ -25,7 +25,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use millpond_engine::{
@@ -52,7 +52,8 @@ const APPLICATION_FILE: &str = "APPLICATION";
 
 /// A ledger in a directory of this machine.
 pub struct LocalLedger {
-    /// Held over a whole commit. Loads do not need it.
+    /// Held over every write: RocksDB puts what threads write at the same time into one record of its log, and a checkpoint
+    /// has to stand there by itself (`log.rs`). Loads do not need it.
     writer: Mutex<Writer>,
     /// By commits since it was opened.
     committed_bytes: AtomicU64,
@@ -107,6 +108,11 @@ impl LocalLedger {
         self.directory.write(APPLICATION_FILE, text)
     }
 
+    /// A panic in a commit leaves `committed` as it was: it changes only when everything is done.
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         self.directory.path()
@@ -128,8 +134,7 @@ impl Ledger for LocalLedger {
     }
 
     fn commit(&self, checkpoint: &Checkpoint, lanes: &[LaneName]) -> Result<(), LedgerError> {
-        // A panic in a commit leaves `committed` as it was: it changes only when everything is done.
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.writer();
         let bytes = self.named(writer.commit(&self.db, checkpoint, lanes))?;
         self.committed_bytes.fetch_add(bytes, Ordering::Relaxed);
         Ok(())
@@ -158,6 +163,7 @@ impl Ledger for LocalLedger {
     }
 
     fn identity(&self) -> Result<u128, LedgerError> {
+        let _writer = self.writer();
         self.named(books::identity(&self.db))
     }
 
@@ -166,10 +172,12 @@ impl Ledger for LocalLedger {
     }
 
     fn claim(&self, lane: &LaneName, lineage: &[Incarnation]) -> Result<(), LedgerError> {
+        let _writer = self.writer();
         self.named(books::claim(&self.db, lane, lineage))
     }
 
     fn refuse(&self, lane: &LaneName, refused: &RefusedByEgress) -> Result<(), LedgerError> {
+        let _writer = self.writer();
         self.named(books::refuse(&self.db, lane, refused))
     }
 

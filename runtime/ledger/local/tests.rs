@@ -97,6 +97,30 @@ fn the_chain_is_that_of_the_log() {
     assert_eq!((writer.committed.checkpoint, writer.committed.chain), (20, chain.chain));
 }
 
+/// What publishers keep is written while checkpoints are, from threads of their own; the log holds each by itself.
+#[test]
+fn books_are_written_beside_checkpoints() {
+    let (directory, ledger) = ledger();
+    std::thread::scope(|scope| {
+        for name in ["a", "b"] {
+            let ledger = &ledger;
+            scope.spawn(move || {
+                for id in 0..200 {
+                    let starts = [millpond_publisher::Incarnation { id, after: 0 }];
+                    ledger.claim(&lane(name), &starts).expect("it is written");
+                }
+            });
+        }
+        let mut hand = Hand::new();
+        for number in 0..200 {
+            hand.commit(&ledger, vec![state(&address("a"), "seen", Some(value(number.to_string())))]);
+        }
+    });
+    drop(ledger);
+    let ledger = LocalLedger::open(directory.path()).expect("nothing is missing");
+    assert_eq!(ledger.lineage(&lane("b")).expect("it can be read")[0].id, 199);
+}
+
 /// What publishers keep stands between checkpoints in the log, and a start reads past it.
 #[test]
 fn books_stand_between_checkpoints() {

@@ -3,7 +3,10 @@
 mod broker;
 mod chaos;
 mod copies;
+mod groups;
 mod measure;
+mod moved;
+mod producing;
 mod reading;
 mod security;
 mod trouble;
