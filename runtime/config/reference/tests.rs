@@ -153,8 +153,8 @@ fn defaults_are_what_the_parser_takes() {
     for mapping in mappings() {
         for field in mapping.fields {
             let Need::Default(default) = field.need else { continue };
-            let templates = WITH_DEFAULTS.iter().filter(|(with, _)| std::ptr::eq(*with, mapping));
-            let (_, template) = templates.last().unwrap_or_else(|| panic!("no module with {}", mapping.title));
+            let mut templates = WITH_DEFAULTS.iter().filter(|(with, _)| std::ptr::eq(*with, mapping));
+            let (_, template) = templates.next_back().unwrap_or_else(|| panic!("no module with {}", mapping.title));
             let given = template.replace("HERE", &format!(", {}: {default}", field.name));
             assert_eq!(
                 describe(&given),
