@@ -21,6 +21,10 @@ help: ## this list
 demo: setup runtime ## card fraud, caught while it happens, through a kill -9, in a minute
 	@$(TARGET)/debug/fraud-demo
 
+.PHONY: demo-kafka
+demo-kafka: setup runtime ## the same over Kafka topics, with a broker of its own
+	@$(TARGET)/debug/fraud-demo --kafka
+
 .PHONY: demo-python
 demo-python: setup runtime ## two Python functions through a kill -9, step by step
 	@$(MILLPOND_PYTHON) functions-examples/python/greeter/demo.py $(MILLPOND)
@@ -47,6 +51,14 @@ kill: setup ## 50,000 events through 20 kills, and through 200 losses of power: 
 	@MILLPOND_KILL_EVENTS=50000 MILLPOND_KILL_KEYS=1000 MILLPOND_KILL_RUNTIME=20 MILLPOND_KILL_FUNCTIONS=5 \
 	  MILLPOND_KILL_POWER=200 $(if $(SEED),MILLPOND_KILL_SEED=$(SEED)) \
 	  deploy/dev/build test --workspace --test e2e kills:: -- --nocapture --test-threads 1
+
+.PHONY: chaos
+chaos: setup runtime ## a real Kafka, and everything dies under load, in 8 minutes: make chaos [SEED=1] [NODES=3]
+	@$(TARGET)/debug/millpond-chaos kills $(if $(SEED),--seed $(SEED)) $(if $(NODES),--nodes $(NODES)) $(CHAOS)
+
+.PHONY: outage
+outage: setup runtime ## a broker that is away for 90 s under load, in 4 minutes
+	@$(TARGET)/debug/millpond-chaos outage $(OUTAGE)
 
 .PHONY: bench-ledger
 bench-ledger: setup-build ## what an invocation costs the ledger: CPU of a commit; BENCH_DIR=FOLDER says on which disk
@@ -78,6 +90,10 @@ fuzz: setup-build ## every decoder, and engine inputs, on mutated bytes: make fu
 vectors: setup ## compare the golden wire vectors with the official Python SDK; WRITE=1 records them anew
 	@$(MILLPOND_PYTHON) protocol/vectors/record.py $(if $(WRITE),--write) && echo 'vectors: as the SDK says'
 
+.PHONY: module-reference
+module-reference: setup-build ## write docs/module.md from the table that the parser reads by
+	@MILLPOND_WRITE=1 deploy/dev/build test --workspace --lib config::reference
+
 .PHONY: build
 build: setup-build runtime ## the runtime: target/debug/millpond
 
@@ -92,7 +108,7 @@ setup: ## only the set-up that the others do first
 	@deploy/dev/setup
 setup-build:
 	@deploy/dev/setup build
-# The runtime and the fraud example. Built as part of the tests, not with `cargo build`: the same features, so that no
+# The runtime, the fraud example and the chaos. Built as part of the tests, not with `cargo build`: the same features, so that no
 # dependency is compiled twice.
 runtime:
-	@deploy/dev/build test --workspace --test e2e --test golden --no-run
+	@deploy/dev/build test --workspace --test e2e --test golden --test chaos --no-run

@@ -38,7 +38,7 @@ use crate::ingress::kafka::{self as kafka_ingress, Inlet};
 use crate::ingress::{HttpIngress, IngressLimits};
 use crate::invoker::{InvalidEndpoint, Invoker};
 use crate::ledger::local::LocalLedger;
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::{Ledger, LedgerError, Watched};
 use crate::measures::Measures;
 
 use application::Application;
@@ -169,7 +169,7 @@ impl NodeError {
 /// How long reads of the ledger that nobody waits for any more may hold up the end of the process.
 const SHUTDOWN: Duration = Duration::from_secs(5);
 
-/// How long `/readyz` says that the ledger failed, and why, until the process ends.
+/// How long `/readyz` says what failed, and why, until the process ends.
 const FAILED_SHOWN: Duration = Duration::from_secs(3);
 
 /// Runs a node until SIGTERM or SIGINT, then makes everything durable and returns.
@@ -208,11 +208,14 @@ async fn start(options: &RunOptions, files: usize) -> Result<(), NodeError> {
         config.limits.calls_in_flight = calls.min(open_files::calls(files));
     }
     let application = settle(options, &local, &config, &restored)?;
-    let ledger: Arc<dyn Ledger> = local;
+    let (messages, inbox) = mpsc::channel::<Message>();
+    // Whoever meets damage from here on ends the node: see `ledger/watched.rs`.
+    let failed = messages.clone();
+    let ledger = Watched::new(local, move |error| _ = failed.send(Message::LedgerFailed(error)));
+    let ledger: Arc<dyn Ledger> = Arc::new(ledger);
     let engine = Engine::new(config.clone(), &restored);
     let invoker = Invoker::new(stages.targets.clone(), config.limits.clone(), Arc::new(stages.egresses.clone()))?;
 
-    let (messages, inbox) = mpsc::channel::<Message>();
     let to_engine = messages.clone();
     let (handle, node) = EngineHandle::new(lanes.len(), move |request| {
         to_engine.send(Message::Request(request)).map_err(|_| EngineGone)
@@ -273,19 +276,24 @@ async fn start(options: &RunOptions, files: usize) -> Result<(), NodeError> {
             end.await
         }
     };
-    match &ending {
-        Ok(Ending::Stopped) => {}
+    let failed = match &ending {
+        Ok(Ending::Stopped) => None,
         Ok(Ending::LedgerFailed(error)) => {
             let reason = node_error_line(error);
             error!(code = error.code(), error = reason, "the ledger failed, nothing is taken in any more");
-            node.set_readiness(Readiness::Failed(reason.into()));
-            // Whoever watches the node learns why, before the process is gone.
-            tokio::time::sleep(FAILED_SHOWN).await;
+            Some(reason)
         }
-        Ok(Ending::EgressHalted(error)) => node.set_readiness(Readiness::Failed(error.to_string().into())),
-        Err(_) => node.set_readiness(Readiness::Failed("the engine stopped by itself".into())),
+        Ok(Ending::EgressHalted(error)) => Some(format!("{error} ({})", error.code())),
+        Err(_) => Some("the engine stopped by itself".to_owned()),
+    };
+    if let Some(reason) = &failed {
+        node.set_readiness(Readiness::Failed(reason.as_str().into()));
     }
     kafka_threads.take().stop().await;
+    if failed.is_some() {
+        // Whoever watches the node learns why, before the process is gone.
+        tokio::time::sleep(FAILED_SHOWN).await;
+    }
     over.send_replace(true);
     servers.join().await;
     let _ = thread.join();

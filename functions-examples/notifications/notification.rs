@@ -31,39 +31,47 @@ pub struct Times {
 
 /// Somebody is to be told something.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct Notify {
+    /// One of [`PLATFORMS`].
     pub platform: String,
+    /// Whom, in the platform's own words.
     pub to: String,
+    /// What.
     pub text: String,
 }
 
 /// What a platform is asked to do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs)]
 pub struct Sending {
+    /// The notification.
     pub notification_id: String,
+    /// Which attempt this is, from 1.
     pub attempt: u32,
+    /// Whom, in the platform's own words.
     pub to: String,
+    /// What.
     pub text: String,
 }
 
 /// What a platform says of an attempt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct Feedback {
+    /// The attempt it is about.
     pub attempt: u32,
+    /// Whether it arrived.
     pub delivered: bool,
 }
 
 /// How a notification ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs)]
 pub struct Ended {
+    /// The notification.
     pub notification_id: String,
+    /// Where it was to go.
     pub platform: String,
+    /// How many attempts there were.
     pub attempts: u32,
 }
 

@@ -8,10 +8,12 @@ pub const COUNTS: ValueSpec<Counts> = ValueSpec::new("counts");
 
 /// What a platform was asked for, and what came of it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct Counts {
+    /// Attempts.
     pub attempted: u64,
+    /// Notifications that arrived.
     pub delivered: u64,
+    /// Notifications that never did.
     pub dead: u64,
 }
 

@@ -62,14 +62,33 @@ impl Installation {
     /// # Errors
     /// When it does not become ready.
     pub fn start(&self) -> Result<Process, Error> {
+        self.start_with(&[])
+    }
+
+    /// The same with more arguments.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub fn start_with(&self, arguments: &[&str]) -> Result<Process, Error> {
+        Process::start("the runtime", self.command(arguments), &self.folder().join("runtime.log"))
+    }
+
+    /// The command that a user would type, with any free port for the admin API.
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
         command
             .arg("run")
             .arg(self.folder().join("module.yaml"))
             .arg("--data-dir")
             .arg(self.folder().join("data"))
-            .args(["--admin", "127.0.0.1:0"]);
-        Process::start("the runtime", command, &self.folder().join("runtime.log"))
+            .args(["--admin", "127.0.0.1:0"])
+            .args(arguments);
+        command
+    }
+
+    /// Whether the folder stays behind this value, for somebody who wants to look into it.
+    pub fn keep(&mut self, stays: bool) {
+        self.folder.disable_cleanup(stays);
     }
 
     /// Bytes of the data folder.

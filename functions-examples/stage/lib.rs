@@ -2,15 +2,20 @@
 //!
 //! [`Process`] is a child that says `ready ...`: the runtime, or functions; it is gone when its value is dropped.
 //! [`Installation`] is a module file and a data folder, which outlive processes. [`Delivery`] sends events until the runtime
-//! has answered 200 for each, through kills and restarts. [`Reader`] reads a topic without taking.
+//! has answered 200 for each, through kills and restarts. [`Reader`] reads a topic without taking. [`Broker`] is a Kafka broker,
+//! with [`Producer`], [`Consumer`] and [`follow_group`] for it.
 
+mod broker;
 mod delivery;
 mod installation;
+mod kafka;
 mod process;
 mod reader;
 
+pub use broker::Broker;
 pub use delivery::{Delivery, Event};
 pub use installation::Installation;
+pub use kafka::{Consumer, Place, Positions, Producer, follow_group};
 pub use process::Process;
 pub use reader::{Reader, Record};
 
@@ -44,6 +49,14 @@ pub enum Error {
         what: String,
         /// Why there was no answer.
         source: reqwest::Error,
+    },
+    /// A Kafka client, or its broker, said no.
+    #[error("{what}")]
+    Kafka {
+        /// What was attempted.
+        what: String,
+        /// Why it failed.
+        source: rdkafka::error::KafkaError,
     },
     /// An answer that cannot be right.
     #[error("{0}")]

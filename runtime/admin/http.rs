@@ -38,7 +38,7 @@ use super::kafka_metrics;
 use super::metrics::{self, Scrape};
 use super::process;
 use super::rates::{self, Rates};
-use crate::edge::{Problem, decode};
+use crate::edge::{Complaints, Problem, decode};
 use crate::handle::{EngineGone, EngineHandle, Readiness};
 use crate::ingress::kafka::IngressHandle;
 use crate::invoker::Invoker;
@@ -67,6 +67,7 @@ pub struct Admin {
     reads: Semaphore,
     /// How long an operation may wait for the call that is under way. Default 60 s.
     pub(super) call_patience: Duration,
+    complaints: Complaints,
 }
 
 /// Bytes of the invocations of an address that are read to show it: their number is a lower bound beyond that.
@@ -137,6 +138,7 @@ impl Admin {
             rates: Arc::default(),
             reads: Semaphore::new(READS_MAX),
             call_patience: CALL_PATIENCE,
+            complaints: Complaints::default(),
         }
     }
 
@@ -350,7 +352,9 @@ impl Admin {
             Ok(Err(error)) => error.to_string(),
             Err(error) => error.to_string(),
         };
-        error!(%error, code = "MP7017", "ledger cannot be read for the admin API");
+        if let Some(suppressed) = self.complaints.due() {
+            error!(%error, code = "MP7017", suppressed, "ledger cannot be read for the admin API");
+        }
         Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "MP7017", error).hint("see the log of the node"))
     }
 }

@@ -6,6 +6,7 @@ use url::Url;
 
 use super::diagnostic::{Diagnostic, Reported};
 use super::fields::{Context, Fields};
+use super::reference;
 use super::yaml::Node;
 use crate::errors;
 
@@ -60,7 +61,7 @@ impl fmt::Debug for AwsCredentials {
 
 /// Reads `awsRegion`.
 pub(crate) fn read_region(node: &Node, cx: &mut Context<'_>) -> Result<AwsRegion, Reported> {
-    let mut fields = Fields::open(node, "`awsRegion`", cx)?;
+    let mut fields = Fields::open(node, &reference::AWS_REGION, cx)?;
     let kind = kind(&mut fields, "awsRegion.type", &["default", "specific", "custom-endpoint"], cx)?;
     let region = match kind {
         0 => Ok(AwsRegion::FromEnvironment),
@@ -89,7 +90,7 @@ fn custom_endpoint(fields: &mut Fields<'_>, cx: &mut Context<'_>) -> Result<AwsR
 
 /// Reads `awsCredentials`.
 pub(crate) fn read_credentials(node: &Node, cx: &mut Context<'_>) -> Result<AwsCredentials, Reported> {
-    let mut fields = Fields::open(node, "`awsCredentials`", cx)?;
+    let mut fields = Fields::open(node, &reference::AWS_CREDENTIALS, cx)?;
     let kind = kind(&mut fields, "awsCredentials.type", &["default", "basic", "profile"], cx)?;
     let credentials = match kind {
         0 => Ok(AwsCredentials::FromEnvironment),

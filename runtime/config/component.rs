@@ -10,7 +10,7 @@ use super::model::{Egress, Endpoint, Ingress};
 use super::scalar::Scalar;
 use super::source::Place;
 use super::yaml::{Documents, Node, Value};
-use super::{endpoint, kafka_egress, kafka_ingress, kinesis, legacy, playground};
+use super::{endpoint, kafka_egress, kafka_ingress, kinesis, legacy, playground, reference};
 use crate::errors::{self, near_miss};
 
 /// Everything that was declared so far.
@@ -94,7 +94,7 @@ fn read_document(root: &Rc<Node>, cx: &mut Context<'_>, found: &mut Components) 
         let finding = Diagnostic::error(errors::MP0020, fact).at(place, "expected a mapping with `kind` and `spec`");
         return Err(cx.add(finding));
     }
-    let mut fields = Fields::open(root, "component", cx)?;
+    let mut fields = Fields::open(root, &reference::COMPONENT, cx)?;
     let (kind, spec) = (fields.get("kind"), fields.get("spec"));
     let (Some(kind), Some(spec)) = (kind, spec) else {
         return Err(not_a_component(root, kind.is_some(), spec.is_some(), cx));

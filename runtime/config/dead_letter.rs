@@ -1,14 +1,15 @@
 //! `deadLetter` (ours): where the messages go that the functions of an endpoint reject for good, and the records of a Kafka
 //! ingress that cannot be messages.
 //!
-//! In: the fields of an endpoint's `spec`, or of `invalidRecordHandling`. Out: [`DeadLetterTarget`], if there is one. Whether there is such an egress and
-//! topic is known only when all files are read (`application.rs`).
+//! In: the fields of an endpoint's `spec`, or of `invalidRecordHandling`. Out: [`DeadLetterTarget`], if there is one. Whether
+//! there is such an egress and topic is known only when all files are read (`application.rs`).
 
 use millpond_protocol::TypeName;
 
 use super::diagnostic::{Diagnostic, Reported};
 use super::fields::{Context, Fields};
 use super::model::FailurePolicy;
+use super::reference;
 use super::source::Place;
 use crate::errors;
 
@@ -52,7 +53,7 @@ pub(crate) fn required(fields: &mut Fields<'_>, cx: &mut Context<'_>) -> Result<
 
 fn given(fields: &mut Fields<'_>, cx: &mut Context<'_>) -> Result<Option<DeadLetterTarget>, Reported> {
     let Some(node) = fields.get("deadLetter") else { return Ok(None) };
-    let mut fields = Fields::open(node, "`deadLetter`", cx)?;
+    let mut fields = Fields::open(node, &reference::DEAD_LETTER, cx)?;
     let egress = fields.required("egress", cx).and_then(|node| {
         let egress = cx.type_name(node, "egress")?;
         Ok((egress, cx.place_of(node)))

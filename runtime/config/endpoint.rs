@@ -10,6 +10,7 @@ use super::diagnostic::{Diagnostic, Reported};
 use super::fields::{Context, Fields};
 use super::headers;
 use super::model::{Endpoint, FailurePolicy, FunctionPattern, MAX_NUM_BATCH_REQUESTS_DEFAULT};
+use super::reference;
 use super::source::Place;
 use super::transport::{self, AsyncTransport, Transport};
 use super::url_template::UrlTemplate;
@@ -18,7 +19,7 @@ use crate::errors;
 
 /// Reads the spec of a v1 endpoint.
 pub(crate) fn read_v1(spec: &Node, place: Place, cx: &mut Context<'_>) -> Result<Endpoint, Reported> {
-    let mut fields = Fields::open(spec, "`spec`", cx)?;
+    let mut fields = Fields::open(spec, &reference::ENDPOINT_V1, cx)?;
     let functions = fields.required("functions", cx).and_then(|node| {
         let text = cx.strict_text(node, "functions")?;
         pattern(&text, node, cx)
@@ -53,7 +54,7 @@ pub(crate) fn read_v1(spec: &Node, place: Place, cx: &mut Context<'_>) -> Result
 
 /// Reads the spec of a v2 endpoint.
 pub(crate) fn read_v2(spec: &Node, place: Place, cx: &mut Context<'_>) -> Result<Endpoint, Reported> {
-    let mut fields = Fields::open(spec, "`spec`", cx)?;
+    let mut fields = Fields::open(spec, &reference::ENDPOINT_V2, cx)?;
     let functions = fields.required("functions", cx).and_then(|node| {
         let text = cx.text(node, "functions")?;
         pattern(&text, node, cx)

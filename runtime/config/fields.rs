@@ -16,6 +16,7 @@ use millpond_protocol::TypeName;
 use super::LoadOptions;
 use super::diagnostic::{Diagnostic, Report, Reported};
 use super::duration;
+use super::reference::Mapping;
 use super::scalar::Scalar;
 use super::source::{Place, Source};
 use super::yaml::{Entry, Node, Value};
@@ -186,8 +187,8 @@ impl Context<'_> {
 
 /// The fields of one mapping.
 pub(crate) struct Fields<'n> {
-    /// What the mapping is called in messages: `spec`, `startupPosition`.
-    name: String,
+    /// What fields it may have. Nothing else is asked for.
+    mapping: &'static Mapping,
     place: Place,
     entries: &'n [Entry],
     asked: Vec<&'static str>,
@@ -195,9 +196,13 @@ pub(crate) struct Fields<'n> {
 
 impl<'n> Fields<'n> {
     /// Opens a mapping. A key that was given twice is reported; the last one counts, as upstream.
-    pub(crate) fn open(node: &'n Node, name: &str, cx: &mut Context<'_>) -> Result<Fields<'n>, Reported> {
+    pub(crate) fn open(
+        node: &'n Node,
+        mapping: &'static Mapping,
+        cx: &mut Context<'_>,
+    ) -> Result<Fields<'n>, Reported> {
         let Value::Map(entries) = &node.value else {
-            return Err(cx.wrong_type(node, name, "a mapping"));
+            return Err(cx.wrong_type(node, mapping.name, "a mapping"));
         };
         let mut seen: HashMap<&str, &Entry> = HashMap::new();
         for entry in entries {
@@ -209,11 +214,18 @@ impl<'n> Fields<'n> {
                 cx.add(finding.related(first, "this one is ignored"));
             }
         }
-        Ok(Fields { name: name.to_owned(), place: cx.place_of(node), entries, asked: Vec::new() })
+        Ok(Fields { mapping, place: cx.place_of(node), entries, asked: Vec::new() })
     }
 
     /// The value of a field, null included.
     pub(crate) fn get(&mut self, field: &'static str) -> Option<&'n Rc<Node>> {
+        debug_assert!(
+            self.mapping.has(field),
+            "the reference lists every field: {} has no `{field}`",
+            self.mapping.name
+        );
+        #[cfg(test)]
+        super::reference::tests::asked(self.mapping, field);
         self.asked.push(field);
         self.entries.iter().rev().find(|entry| entry.key == field).map(|entry| &entry.value)
     }
@@ -223,7 +235,7 @@ impl<'n> Fields<'n> {
         match self.get(field) {
             Some(node) if !node.is_null() => Ok(node),
             found => {
-                let fact = format!("{} has no `{field}`", self.name);
+                let fact = format!("{} has no `{field}`", self.mapping.name);
                 let (place, label) = match found {
                     Some(node) => (cx.place_of(node), format!("`{field}` has no value")),
                     None => (self.place.clone(), format!("`{field}` is required")),
@@ -254,7 +266,7 @@ impl<'n> Fields<'n> {
     pub(crate) fn without_effect(&mut self, field: &'static str, hint: &str, cx: &mut Context<'_>) {
         self.asked.push(field);
         if let Some(place) = self.key_place(field, cx) {
-            let fact = format!("`{field}` has no effect in {}", self.name);
+            let fact = format!("`{field}` has no effect in {}", self.mapping.name);
             cx.add(Diagnostic::warning(errors::MP0033, fact).at(place, "ignored, as upstream does").hint(hint));
         }
     }
@@ -268,7 +280,7 @@ impl<'n> Fields<'n> {
                 continue;
             }
             let place = cx.place(&entry.key_range);
-            let fact = format!("unknown field `{}` in {}", entry.key, self.name);
+            let fact = format!("unknown field `{}` in {}", entry.key, self.mapping.name);
             let hint = if entry.key == "<<" {
                 Some("merge keys are not supported; repeat the fields, or use an alias for each value".to_owned())
             } else {

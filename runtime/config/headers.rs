@@ -11,6 +11,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::diagnostic::{Diagnostic, Reported};
 use super::fields::{Context, Fields};
+use super::reference;
 use super::resource;
 use super::yaml::{Node, Value};
 use crate::credentials::header::{HeaderProblem, HeaderSource, VALUE_BYTES_MAX, from_file};
@@ -44,7 +45,7 @@ pub(crate) fn read(fields: &mut Fields<'_>, cx: &mut Context<'_>) -> Result<Vec<
         return Ok(Vec::new());
     };
     // Names are given twice if they are; the check is this one's.
-    Fields::open(node, "`headers`", cx)?;
+    Fields::open(node, &reference::HEADERS, cx)?;
     let Value::Map(entries) = &node.value else { return Ok(Vec::new()) };
     if entries.len() > HEADERS_MAX {
         let place = cx.place_of(node);
@@ -84,7 +85,7 @@ fn source(name: HeaderName, node: &Node, cx: &mut Context<'_>) -> Result<HeaderS
         let text = cx.text(node, name.as_str())?;
         return Ok(HeaderSource { value: value(&name, &text, node, cx)?, name, file: None });
     };
-    let mut fields = Fields::open(node, "header", cx)?;
+    let mut fields = Fields::open(node, &reference::HEADER, cx)?;
     let prefix = match fields.get("prefix").filter(|node| !node.is_null()) {
         Some(node) => cx.text(node, "prefix")?,
         None => String::new(),

@@ -8,6 +8,7 @@ use millpond_protocol::TypeName;
 use super::dead_letter::{self, DeadLetterTarget};
 use super::diagnostic::{Diagnostic, Reported};
 use super::fields::{Context, Fields};
+use super::reference;
 use super::yaml::Node;
 use crate::errors;
 
@@ -67,7 +68,7 @@ const KINDS: &[(&str, Kind)] =
 
 /// Reads the field.
 pub(crate) fn read(node: &Node, cx: &mut Context<'_>) -> Result<InvalidRecords, Reported> {
-    let mut fields = Fields::open(node, "`invalidRecordHandling`", cx)?;
+    let mut fields = Fields::open(node, &reference::INVALID_RECORDS, cx)?;
     let kind_node = fields.required("type", cx)?;
     let kind_text = cx.text(kind_node, "invalidRecordHandling.type")?;
     let kind = cx.one_of(kind_node, "invalidRecordHandling.type", &kind_text, KINDS)?;

@@ -10,6 +10,7 @@ use super::diagnostic::{Diagnostic, Reported};
 use super::fields::{Context, Fields};
 use super::kafka_ingress::setting;
 use super::property_list::{self, Properties};
+use super::reference;
 use super::scalar::Scalar;
 use super::source::Place;
 use super::yaml::Node;
@@ -62,7 +63,7 @@ const KINDS: &[(&str, Kind)] =
 
 /// Reads the spec.
 pub(crate) fn read(spec: &Node, place: Place, cx: &mut Context<'_>) -> Result<KafkaEgress, Reported> {
-    let mut fields = Fields::open(spec, "`spec`", cx)?;
+    let mut fields = Fields::open(spec, &reference::KAFKA_EGRESS, cx)?;
     let id = fields.required("id", cx).and_then(|node| cx.type_name(node, "id"));
     let place = fields.value_place("id", place, cx);
     let properties = match fields.get("properties") {
@@ -84,7 +85,7 @@ pub(crate) fn read(spec: &Node, place: Place, cx: &mut Context<'_>) -> Result<Ka
 }
 
 fn read_semantic(node: &Node, cx: &mut Context<'_>) -> Result<DeliverySemantic, Reported> {
-    let mut fields = Fields::open(node, "`deliverySemantic`", cx)?;
+    let mut fields = Fields::open(node, &reference::DELIVERY_SEMANTIC, cx)?;
     let kind_node = fields.required("type", cx)?;
     let kind_text = cx.text(kind_node, "deliverySemantic.type")?;
     let kind = cx.one_of(kind_node, "deliverySemantic.type", &kind_text, KINDS)?;

@@ -8,6 +8,7 @@ use super::diagnostic::{Diagnostic, Reported};
 use super::fields::{Context, Fields};
 use super::invalid_records::{self, InvalidRecords};
 use super::property_list::{self, Properties};
+use super::reference;
 use super::routing::{self, Route};
 use super::source::Place;
 use super::startup_position::{self, StartupPosition};
@@ -77,7 +78,7 @@ impl AutoOffsetReset {
 
 /// Reads the spec.
 pub(crate) fn read(spec: &Node, place: Place, cx: &mut Context<'_>) -> Result<KafkaIngress, Reported> {
-    let mut fields = Fields::open(spec, "`spec`", cx)?;
+    let mut fields = Fields::open(spec, &reference::KAFKA_INGRESS, cx)?;
     let id = fields.required("id", cx).and_then(|node| cx.type_name(node, "id"));
     let place = fields.value_place("id", place, cx);
     let properties_node = fields.get("properties");
@@ -176,7 +177,7 @@ fn topics(
         return Err(nothing_to_read(fields.place(), "topics", cx));
     };
     let read_one = |node: &Node, cx: &mut Context<'_>| {
-        let mut fields = Fields::open(node, "`topics`", cx)?;
+        let mut fields = Fields::open(node, &reference::KAFKA_TOPIC, cx)?;
         let route = routing::read(&mut fields, "topic", cx);
         let headers = forward_headers(&mut fields, cx);
         let invalid = invalid_records(&mut fields, cx);

@@ -11,6 +11,7 @@ use super::diagnostic::{Diagnostic, Reported};
 use super::fields::{Context, Fields};
 use super::kafka_ingress::nothing_to_read;
 use super::property_list::{self, Properties};
+use super::reference;
 use super::routing::{self, Route};
 use super::source::Place;
 use super::startup_position;
@@ -81,7 +82,7 @@ const KINDS: &[(&str, Kind)] = &[("earliest", Kind::Earliest), ("latest", Kind::
 
 /// Reads the spec of the ingress.
 pub(crate) fn read_ingress(spec: &Node, place: Place, cx: &mut Context<'_>) -> Result<KinesisIngress, Reported> {
-    let mut fields = Fields::open(spec, "`spec`", cx)?;
+    let mut fields = Fields::open(spec, &reference::KINESIS_INGRESS, cx)?;
     let id = fields.required("id", cx).and_then(|node| cx.type_name(node, "id"));
     let place = fields.value_place("id", place, cx);
     let streams = streams(&mut fields, cx);
@@ -114,7 +115,7 @@ pub(crate) fn read_ingress(spec: &Node, place: Place, cx: &mut Context<'_>) -> R
 
 /// Reads the spec of the egress.
 pub(crate) fn read_egress(spec: &Node, place: Place, cx: &mut Context<'_>) -> Result<KinesisEgress, Reported> {
-    let mut fields = Fields::open(spec, "`spec`", cx)?;
+    let mut fields = Fields::open(spec, &reference::KINESIS_EGRESS, cx)?;
     let id = fields.required("id", cx).and_then(|node| cx.type_name(node, "id"));
     let place = fields.value_place("id", place, cx);
     let (region, credentials) = region_and_credentials(&mut fields, cx);
@@ -171,7 +172,7 @@ fn streams(fields: &mut Fields<'_>, cx: &mut Context<'_>) -> Result<Vec<Route>, 
         return Err(nothing_to_read(fields.place(), "streams", cx));
     };
     let read_one = |node: &Node, cx: &mut Context<'_>| {
-        let mut fields = Fields::open(node, "`streams`", cx)?;
+        let mut fields = Fields::open(node, &reference::KINESIS_STREAM, cx)?;
         let route = routing::read(&mut fields, "stream", cx);
         fields.finish(cx);
         route
@@ -184,7 +185,7 @@ fn streams(fields: &mut Fields<'_>, cx: &mut Context<'_>) -> Result<Vec<Route>, 
 }
 
 fn read_position(node: &Node, cx: &mut Context<'_>) -> Result<KinesisStartupPosition, Reported> {
-    let mut fields = Fields::open(node, "`startupPosition`", cx)?;
+    let mut fields = Fields::open(node, &reference::KINESIS_STARTUP_POSITION, cx)?;
     let kind_node = fields.required("type", cx)?;
     let kind_text = cx.text(kind_node, "startupPosition.type")?;
     let position = match cx.one_of(kind_node, "startupPosition.type", &kind_text, KINDS)? {

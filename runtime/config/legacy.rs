@@ -8,6 +8,7 @@ use std::rc::Rc;
 use super::component::{self, Components};
 use super::diagnostic::{Diagnostic, Reported};
 use super::fields::{Context, Fields};
+use super::reference::{self, LegacyList};
 use super::scalar::Scalar;
 use super::yaml::{Node, Value};
 use crate::errors;
@@ -20,19 +21,7 @@ const KIND_CONVERSIONS: &[(&str, &str)] = &[
     ("io.statefun.kinesis/egress", "io.statefun.kinesis.v1/egress"),
 ];
 
-/// One of the three lists of a module.
-struct ListKind {
-    list: &'static str,
-    element: &'static str,
-    kind: &'static str,
-    has_id: bool,
-}
-
-const LISTS: [ListKind; 3] = [
-    ListKind { list: "endpoints", element: "endpoint", kind: "kind", has_id: false },
-    ListKind { list: "ingresses", element: "ingress", kind: "type", has_id: true },
-    ListKind { list: "egresses", element: "egress", kind: "type", has_id: true },
-];
+const LISTS: [&LegacyList; 3] = [&reference::ENDPOINTS, &reference::INGRESSES, &reference::EGRESSES];
 
 /// Reads the root.
 pub(crate) fn read(root: &Node, version: &Node, cx: &mut Context<'_>, found: &mut Components) -> Result<(), Reported> {
@@ -51,7 +40,7 @@ pub(crate) fn read(root: &Node, version: &Node, cx: &mut Context<'_>, found: &mu
     };
     warn_about_unknown(root, spec, cx)?;
     let mut result = Ok(());
-    for list in &LISTS {
+    for list in LISTS {
         result = result.and(read_list(spec, list, cx, found));
     }
     result
@@ -89,13 +78,13 @@ fn check_version(version: &str, node: &Node, cx: &mut Context<'_>) -> Result<(),
 
 /// Upstream ignores what it does not know, `routers` among it.
 fn warn_about_unknown(root: &Node, spec: &Node, cx: &mut Context<'_>) -> Result<(), Reported> {
-    let mut fields = Fields::open(root, "the root", cx)?;
+    let mut fields = Fields::open(root, &reference::ROOT, cx)?;
     fields.get("version");
     fields.get("module");
     fields.finish(cx);
     if matches!(spec.value, Value::Map(_)) {
-        let mut fields = Fields::open(spec, "`module.spec`", cx)?;
-        for list in &LISTS {
+        let mut fields = Fields::open(spec, &reference::MODULE_SPEC, cx)?;
+        for list in LISTS {
             fields.get(list.list);
         }
         fields.without_effect("routers", "remote modules route by the `targets` of their ingresses", cx);
@@ -104,7 +93,12 @@ fn warn_about_unknown(root: &Node, spec: &Node, cx: &mut Context<'_>) -> Result<
     Ok(())
 }
 
-fn read_list(spec: &Node, list: &ListKind, cx: &mut Context<'_>, found: &mut Components) -> Result<(), Reported> {
+fn read_list(
+    spec: &Node,
+    list: &'static LegacyList,
+    cx: &mut Context<'_>,
+    found: &mut Components,
+) -> Result<(), Reported> {
     let Some(node) = spec.get(list.list) else {
         return Ok(());
     };
@@ -118,17 +112,22 @@ fn read_list(spec: &Node, list: &ListKind, cx: &mut Context<'_>, found: &mut Com
     result
 }
 
-fn read_element(item: &Node, list: &ListKind, cx: &mut Context<'_>, found: &mut Components) -> Result<(), Reported> {
-    let mut fields = Fields::open(item, &format!("`{}`", list.list), cx)?;
-    let element = fields.required(list.element, cx)?;
+fn read_element(
+    item: &Node,
+    list: &'static LegacyList,
+    cx: &mut Context<'_>,
+    found: &mut Components,
+) -> Result<(), Reported> {
+    let mut fields = Fields::open(item, &list.items, cx)?;
+    let element = fields.required(list.element_name, cx)?;
     fields.finish(cx);
-    let mut fields = Fields::open(element, &format!("`{}`", list.element), cx)?;
+    let mut fields = Fields::open(element, &list.element, cx)?;
     let meta = fields.required("meta", cx);
     let spec = fields.required("spec", cx);
     fields.finish(cx);
     let (meta, spec) = (meta?, spec?);
 
-    let mut fields = Fields::open(meta, "`meta`", cx)?;
+    let mut fields = Fields::open(meta, &list.meta, cx)?;
     let kind = fields.required(list.kind, cx)?;
     let kind_text = cx.strict_text(kind, list.kind)?;
     let id = if list.has_id { Some(fields.required("id", cx)?) } else { None };

@@ -33,6 +33,7 @@ pub mod model;
 mod not_yet;
 mod playground;
 mod property_list;
+mod reference;
 pub mod render;
 pub mod resource;
 mod routing;

@@ -1,7 +1,8 @@
 //! The checked model: what the stages of the runtime receive instead of YAML.
 //!
 //! A value of these types has passed every check that needs nothing but the module files, so that a stage never checks
-//! again. Fields say their unit, their default and the reason for it; the reference page is made from these comments.
+//! again. Fields say their unit, their default and the reason for it. What a person reads of them is in `reference/`, which the parser
+//! reads by and the reference page is made from.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -49,8 +50,8 @@ pub struct Endpoint {
     pub functions: FunctionPattern,
     /// Field `urlPathTemplate`: the URL to call, `{function.name}` standing for the name of the function type. Required.
     pub url: UrlTemplate,
-    /// Field `maxNumBatchRequests`: invocations in one request to a function instance. Default 1000, as upstream, which
-    /// bounds a request without costing round trips. `None` (0 or less in the file) is no limit.
+    /// Field `maxNumBatchRequests`: invocations of one address that may wait before its producers wait, too. Default 1000, as
+    /// upstream. `None` (0 or less in the file) is no limit.
     pub max_num_batch_requests: Option<NonZeroU32>,
     /// Field `transport`: how requests travel. Default: the async transport with its own defaults.
     pub transport: Transport,
@@ -66,7 +67,7 @@ pub struct Endpoint {
     pub place: Place,
 }
 
-/// Invocations in one request to a function instance, when the file does not say.
+/// Invocations of one address that may wait before its producers do, when the file does not say.
 pub(crate) const MAX_NUM_BATCH_REQUESTS_DEFAULT: NonZeroU32 = NonZeroU32::new(1000).unwrap();
 
 /// Which function types an endpoint serves.

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 
 use super::diagnostic::{Diagnostic, Reported};
 use super::fields::{Context, Fields};
+use super::reference;
 use super::source::Place;
 use super::yaml::{Node, Value};
 use crate::errors;
@@ -33,7 +34,7 @@ pub struct PlaygroundEgress {
 
 /// Reads the spec of the ingress.
 pub(crate) fn read_ingress(spec: &Node, place: Place, cx: &mut Context<'_>) -> Result<PlaygroundIngress, Reported> {
-    let mut fields = Fields::open(spec, "`spec`", cx)?;
+    let mut fields = Fields::open(spec, &reference::PLAYGROUND_INGRESS, cx)?;
     let port = port(&mut fields, cx);
     fields.finish(cx);
     Ok(PlaygroundIngress { port: port?, place })
@@ -41,7 +42,7 @@ pub(crate) fn read_ingress(spec: &Node, place: Place, cx: &mut Context<'_>) -> R
 
 /// Reads the spec of the egress.
 pub(crate) fn read_egress(spec: &Node, place: Place, cx: &mut Context<'_>) -> Result<PlaygroundEgress, Reported> {
-    let mut fields = Fields::open(spec, "`spec`", cx)?;
+    let mut fields = Fields::open(spec, &reference::PLAYGROUND_EGRESS, cx)?;
     let port = port(&mut fields, cx);
     let topics = fields.required("topics", cx).and_then(|node| topics(node, cx));
     fields.finish(cx);

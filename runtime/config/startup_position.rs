@@ -9,6 +9,7 @@ use super::date;
 use super::diagnostic::{Diagnostic, Reported};
 use super::fields::{Context, Fields};
 use super::property_list;
+use super::reference;
 use super::scalar::Scalar;
 use super::yaml::Node;
 use crate::errors;
@@ -48,7 +49,7 @@ const KINDS: &[(&str, Kind)] = &[
 
 /// Reads the field.
 pub(crate) fn read(node: &Node, cx: &mut Context<'_>) -> Result<StartupPosition, Reported> {
-    let mut fields = Fields::open(node, "`startupPosition`", cx)?;
+    let mut fields = Fields::open(node, &reference::STARTUP_POSITION, cx)?;
     let kind_node = fields.required("type", cx)?;
     let kind_text = cx.text(kind_node, "startupPosition.type")?;
     let kind = cx.one_of(kind_node, "startupPosition.type", &kind_text, KINDS)?;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::diagnostic::{Diagnostic, Reported};
 use super::fields::{Context, Fields};
+use super::reference;
 use super::tls::{self, Tls};
 use super::yaml::Node;
 use crate::errors::{self, near_miss};
@@ -95,7 +96,7 @@ impl Default for OkHttpTransport {
 
 /// Reads `spec.transport` of a v2 endpoint.
 pub(crate) fn read(node: &Node, uses_tls: bool, cx: &mut Context<'_>) -> Result<Transport, Reported> {
-    let mut fields = Fields::open(node, "`transport`", cx)?;
+    let mut fields = Fields::open(node, &reference::TRANSPORT, cx)?;
     let kind = match fields.get("type") {
         None => ASYNC.to_owned(),
         Some(kind) => {
@@ -160,7 +161,7 @@ fn read_async(mut fields: Fields<'_>, uses_tls: bool, cx: &mut Context<'_>) -> R
 /// `timeouts` of the async transport, a help for those who come from okhttp: it decides both values, with defaults of its
 /// own for what it leaves out.
 fn migration_timeouts(node: &Node, cx: &mut Context<'_>) -> Result<(Duration, Duration), Reported> {
-    let mut fields = Fields::open(node, "`timeouts`", cx)?;
+    let mut fields = Fields::open(node, &reference::ASYNC_TIMEOUTS, cx)?;
     let call = timeout(&mut fields, "call", Duration::from_secs(60), cx);
     let connect = timeout(&mut fields, "connect", Duration::from_secs(10), cx);
     for ignored in ["read", "write"] {
@@ -196,7 +197,7 @@ pub(crate) fn read_okhttp(timeouts: Option<&Node>, cx: &mut Context<'_>) -> Resu
     let Some(node) = timeouts else {
         return Ok(default);
     };
-    let mut fields = Fields::open(node, "`timeouts`", cx)?;
+    let mut fields = Fields::open(node, &reference::OKHTTP_TIMEOUTS, cx)?;
     let call = timeout(&mut fields, "call", default.call, cx);
     let connect = timeout(&mut fields, "connect", default.connect, cx);
     let read = timeout(&mut fields, "read", default.read, cx);

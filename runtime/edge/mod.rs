@@ -5,6 +5,7 @@
 //! headers, bodies, time) has a limit here.
 
 mod body;
+mod complaint;
 mod connection;
 #[cfg(test)]
 pub(crate) mod fake;
@@ -24,5 +25,6 @@ pub use problem::Problem;
 pub use serve::{ConnectionLimits, listen, serve};
 
 pub(crate) use body::{announces_too_much, discard, read};
+pub(crate) use complaint::Complaints;
 pub(crate) use time::rfc3339;
 pub(crate) use value::{Shown, shown, text};

@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, error, warn};
 
+use super::complaint::{Complaint, Complaints};
 use super::connection::Connection;
 
 /// Limits on the connections of one listener.
@@ -77,10 +78,11 @@ pub async fn serve(
     let mut connections = JoinSet::new();
     let mut closing = std::pin::pin!(closing);
     let mut complaint = Complaint::default();
+    let panics = Complaints::default();
     loop {
         tokio::select! {
             () = &mut closing => break,
-            Some(ended) = connections.join_next(), if !connections.is_empty() => report_panic(ended),
+            Some(ended) = connections.join_next(), if !connections.is_empty() => report_panic(ended, &panics),
             accepted = listener.accept() => {
                 let Some(stream) = usable(accepted, &mut complaint).await else { continue };
                 if let Ok(slot) = slots.clone().try_acquire_owned() {
@@ -102,7 +104,7 @@ pub async fn serve(
     close.send_replace(true);
     let drain = async {
         while let Some(ended) = connections.join_next().await {
-            report_panic(ended);
+            report_panic(ended, &panics);
         }
     };
     if timeout(limits.grace, drain).await.is_err() {
@@ -132,28 +134,6 @@ async fn usable(accepted: io::Result<(TcpStream, SocketAddr)>, complaint: &mut C
             }
             None
         }
-    }
-}
-
-/// When a listener last said that it cannot accept, and how often it kept that to itself since.
-#[derive(Debug, Default)]
-pub(super) struct Complaint {
-    said: Option<Instant>,
-    suppressed: u64,
-}
-
-impl Complaint {
-    /// Pause between two lines of the log.
-    const EVERY: Duration = Duration::from_secs(10);
-
-    /// How many lines were left out since the last one, when it is time for another.
-    pub(super) fn due(&mut self, now: Instant) -> Option<u64> {
-        if self.said.is_some_and(|said| now.duration_since(said) < Self::EVERY) {
-            self.suppressed += 1;
-            return None;
-        }
-        self.said = Some(now);
-        Some(std::mem::take(&mut self.suppressed))
     }
 }
 
@@ -199,10 +179,11 @@ async fn refuse(mut stream: TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-fn report_panic(ended: Result<(), tokio::task::JoinError>) {
+fn report_panic(ended: Result<(), tokio::task::JoinError>, panics: &Complaints) {
     if let Err(error) = ended
         && error.is_panic()
+        && let Some(suppressed) = panics.due()
     {
-        error!(%error, "request handler panicked, please report this");
+        error!(%error, suppressed, "request handler panicked, please report this");
     }
 }

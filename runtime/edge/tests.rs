@@ -9,8 +9,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::complaint::Complaint;
 use super::fake::{raw, served};
-use super::serve::Complaint;
 use super::{ConnectionLimits, listen, serve};
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";

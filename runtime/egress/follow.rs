@@ -13,7 +13,6 @@ use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::stream::{self, Stream};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use tracing::warn;
 
 use super::topic::{Record, Topic};
 use crate::handle::EngineHandle;
@@ -77,10 +76,8 @@ impl Follower {
                         return Some(events(&records));
                     }
                 }
-                Err(error) => {
-                    warn!(%error, "stream of a topic ended");
-                    return None;
-                }
+                // The log has it.
+                Err(_) => return None,
             }
             published.changed().await.ok()?;
         }

@@ -28,7 +28,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use millpond_engine::{Answer, LaneId, LaneName};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, timeout_at};
-use tracing::error;
 
 use super::follow::Follower;
 use super::page;
@@ -290,7 +289,6 @@ fn read_problem(error: &ReadError) -> Problem {
     match error {
         ReadError::EngineGone(EngineGone) => gone(),
         ReadError::Ledger(_) | ReadError::ReaderGone => {
-            error!(%error, code = "MP6007", "topic cannot be read");
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "MP6007", error.to_string()).hint("see the log of the node")
         }
     }

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use millpond_engine::{Answer, LaneId, LaneName};
 use tokio::sync::{Mutex, oneshot, watch};
+use tracing::error;
 
+use crate::edge::Complaints;
 use crate::handle::{EngineGone, EngineHandle};
 use crate::ledger::{Ledger, LedgerError};
 
@@ -20,6 +22,7 @@ pub(super) struct Topic {
     name: LaneName,
     /// The highest sequence number handed to a taker.
     taken: Mutex<u64>,
+    complaints: Complaints,
 }
 
 /// A record and its sequence number.
@@ -38,7 +41,7 @@ pub(super) enum ReadError {
 
 impl Topic {
     pub(super) fn new(ledger: Arc<dyn Ledger>, engine: EngineHandle, lane: LaneId, name: LaneName) -> Topic {
-        Topic { ledger, engine, lane, name, taken: Mutex::new(0) }
+        Topic { ledger, engine, lane, name, taken: Mutex::new(0), complaints: Complaints::default() }
     }
 
     /// Takes the oldest record that nobody took. It is handed out with the receipt of its removal: nobody may see it
@@ -64,14 +67,12 @@ impl Topic {
 
     /// Durable records behind `after`, within limits of number and bytes, of which the first record is free.
     pub(super) async fn page(&self, after: u64, limit: usize, bytes: usize) -> Result<Vec<Record>, ReadError> {
-        let (ledger, name) = (Arc::clone(&self.ledger), self.name.clone());
-        blocking(move || ledger.outbox(&name, after, limit, bytes)).await
+        self.read(move |ledger, name| ledger.outbox(name, after, limit, bytes)).await
     }
 
     /// The lowest sequence number still kept.
     pub(super) async fn first(&self) -> Result<u64, ReadError> {
-        let (ledger, name) = (Arc::clone(&self.ledger), self.name.clone());
-        Ok(blocking(move || ledger.lane(&name)).await?.0)
+        Ok(self.read(|ledger, name| ledger.lane(name)).await?.0)
     }
 
     /// Frees everything up to and including `upto`.
@@ -83,11 +84,23 @@ impl Topic {
     pub(super) fn published(&self) -> watch::Receiver<u64> {
         self.engine.published(self.lane).expect("the node has the lanes of the egress table")
     }
-}
 
-async fn blocking<T: Send + 'static>(
-    read: impl FnOnce() -> Result<T, LedgerError> + Send + 'static,
-) -> Result<T, ReadError> {
-    let read = tokio::task::spawn_blocking(read).await;
-    Ok(read.map_err(|_| ReadError::ReaderGone)??)
+    /// Reads the ledger, on a thread that may wait. Whether an error ends the node is not decided here (`ledger/watched.rs`).
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn Ledger, &LaneName) -> Result<T, LedgerError> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let (ledger, name) = (Arc::clone(&self.ledger), self.name.clone());
+        let read = tokio::task::spawn_blocking(move || read(&*ledger, &name)).await;
+        let error = match read {
+            Ok(Ok(read)) => return Ok(read),
+            Ok(Err(error)) => ReadError::Ledger(error),
+            Err(_) => ReadError::ReaderGone,
+        };
+        if let Some(suppressed) = self.complaints.due() {
+            let topic = &self.name.part;
+            error!(topic, %error, code = "MP6007", suppressed, "topic cannot be read");
+        }
+        Err(error)
+    }
 }

@@ -4,19 +4,24 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Uri;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::{GaiAddrs, GaiResolver, Name};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tower::{Service, ServiceExt};
 
 use super::error::CallError;
-use super::socket::{Raw, Socket, Stream, Wire};
+use super::socket::{Raw, Socket, Stream, Wire, is_tls};
 use super::template::Server;
-use super::tls::Tls;
+use super::tls::{self, Secured, Tls};
+
+/// How long a port may take to answer the question whether it speaks TLS.
+const QUESTION: Duration = Duration::from_secs(1);
 
 /// How the connections of an endpoint are opened.
 #[derive(Debug, Clone)]
@@ -73,11 +78,30 @@ impl Connector {
         match (host, &self.tls) {
             (Some(host), Some(tls)) => {
                 *doing = "waiting for the TLS handshake";
-                let (stream, http2) = tls.connect(host, socket).await?;
+                let Secured { stream, http2, shown } = tls.connect(host, socket).await?;
+                if let Some(shown) = shown {
+                    let _ = wire.asked.set(shown);
+                }
+                // What was read so far was the handshake.
+                wire.read.store(false, Ordering::Relaxed);
                 Ok(Opened { stream: Stream::Tls(Box::new(stream)), wire, http2 })
             }
             _ => Ok(Opened { stream: Stream::Plain(socket), wire, http2: self.http2 }),
         }
+    }
+
+    /// Whether a port that is called without TLS would speak it. Many servers answer a plain request with nothing at all.
+    pub(super) async fn speaks_tls(&self, server: &Server) -> bool {
+        let Server::Tcp { address, tls: None } = server else { return false };
+        let ask = async {
+            let hello = tls::hello(address.host().unwrap_or_default().trim_matches(['[', ']']))?;
+            let mut stream = self.tcp(address).await.ok()?;
+            stream.write_all(&hello).await.ok()?;
+            let mut first = [0; 2];
+            stream.read_exact(&mut first).await.ok()?;
+            Some(is_tls(first))
+        };
+        matches!(tokio::time::timeout(QUESTION, ask).await, Ok(Some(true)))
     }
 
     async fn tcp(&self, address: &Uri) -> Result<TcpStream, CallError> {

@@ -11,6 +11,7 @@ use millpond_engine::{CallFailure, FailureKind, Millis};
 
 use super::codes;
 use super::coding::CodingError;
+use super::socket::Shown;
 use super::tls;
 use super::trust::Refusal;
 
@@ -41,8 +42,12 @@ pub(super) enum CallError {
     Certificate(Refusal),
     #[error("the endpoint does not accept our certificate, or wants one: alert `{0}`")]
     ClientRefused(String),
-    #[error("the endpoint does not speak TLS")]
+    #[error("the endpoint asked for a client certificate and ended the connection without a word: {}", shown_words(*shown))]
+    TurnedAway { shown: Shown, source: Box<dyn StdError + Send + Sync> },
+    #[error("the endpoint does not speak TLS, and the URL begins with `https`")]
     NotTls(#[source] io::Error),
+    #[error("the endpoint speaks TLS, and the URL begins with `http`")]
+    SpeaksTls(#[source] hyper::Error),
     #[error("the TLS handshake failed")]
     Handshake(#[source] io::Error),
     #[error("answered status {status}{said}")]
@@ -79,6 +84,13 @@ impl std::fmt::Display for Version {
     }
 }
 
+fn shown_words(shown: Shown) -> &'static str {
+    match shown {
+        Shown::Ours => "it was shown the one of `client_cert`",
+        Shown::Nothing => "there is no `client_cert` to show",
+    }
+}
+
 /// The beginning of an error answer's text, on one line; empty when there was none.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Said(pub(super) String);
@@ -98,14 +110,16 @@ impl CallError {
             CallError::NoSlot { .. } => codes::NO_SLOT,
             CallError::Deadline => codes::DEADLINE,
             CallError::Broken(_) | CallError::Unseen(_) => codes::BROKEN,
-            CallError::NotHttp { .. } => codes::NOT_HTTP,
+            CallError::NotHttp { .. } | CallError::SpeaksTls(_) => codes::NOT_HTTP,
             CallError::ReadTimeout(_) | CallError::WriteTimeout(_) => codes::PAUSE,
             CallError::Certificate(Refusal::Untrusted { .. } | Refusal::Unusable { .. } | Refusal::NoKey) => {
                 codes::UNTRUSTED
             }
-            CallError::Certificate(Refusal::Expired { .. } | Refusal::NotYet { .. }) => codes::EXPIRED,
+            CallError::Certificate(Refusal::Expired { .. } | Refusal::NotYet { .. } | Refusal::Never { .. }) => {
+                codes::EXPIRED
+            }
             CallError::Certificate(Refusal::OtherHost { .. }) => codes::OTHER_HOST,
-            CallError::ClientRefused(_) => codes::CLIENT_REFUSED,
+            CallError::ClientRefused(_) | CallError::TurnedAway { .. } => codes::CLIENT_REFUSED,
             CallError::NotTls(_) => codes::NOT_TLS,
             CallError::Handshake(_) => codes::HANDSHAKE,
             CallError::Unavailable { .. } => codes::UNAVAILABLE,
@@ -132,7 +146,9 @@ impl CallError {
             | CallError::WriteTimeout(_)
             | CallError::Certificate(_)
             | CallError::ClientRefused(_)
+            | CallError::TurnedAway { .. }
             | CallError::NotTls(_)
+            | CallError::SpeaksTls(_)
             | CallError::Handshake(_)
             // A token that has run out says nothing about the message that it came with.
             | CallError::Unauthorized { .. }

@@ -104,7 +104,10 @@ fn is_unseen(connection: &Connection, error: &CallError) -> bool {
 impl Parts {
     async fn send_on_new(&self, body: Bytes) -> Result<Bytes, CallError> {
         let mut connection = self.pool.connect().await?;
-        let result = self.send(&mut connection, body).await;
+        let result = match self.send(&mut connection, body).await {
+            Err(error) => Err(self.pool.explain(error, connection.wire()).await),
+            answered => answered,
+        };
         self.done(connection, result)
     }
 

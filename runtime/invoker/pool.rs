@@ -16,6 +16,7 @@ use super::error::CallError;
 use super::gauge::Gauge;
 use super::http1::Http1;
 use super::http2::{Http2, Lease};
+use super::socket::Wire;
 use super::template::Server;
 
 /// A connection that lay idle this long is looked at before it is used. Servers close idle ones after seconds; looking
@@ -26,6 +27,9 @@ const LOOK_AFTER: Duration = Duration::from_millis(5);
 const TTL_SPREAD_MS_MIN: u64 = 1_000;
 /// ...and by so many less one at most, as upstream.
 const TTL_SPREAD_MS_MAX: u64 = 3_000;
+
+/// A server that says nothing is asked whether it speaks TLS, and not again before this has passed.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// How long connections are kept.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +48,16 @@ pub(super) enum Connection {
     Whole(Box<Http1>),
     /// HTTP/2.
     Stream(Lease),
+}
+
+impl Connection {
+    /// What its socket has seen.
+    pub(super) fn wire(&self) -> &Wire {
+        match self {
+            Connection::Whole(it) => &it.wire,
+            Connection::Stream(it) => it.wire(),
+        }
+    }
 }
 
 /// What nobody uses, and what can be used beside others.
@@ -67,6 +81,10 @@ pub(super) struct Pool {
     opening: tokio::sync::Mutex<()>,
     /// The server was offered HTTP/2 and chose HTTP/1.1.
     declined: AtomicBool,
+    /// The server answered a request, or began to.
+    heard: AtomicBool,
+    /// When it was asked last whether it speaks TLS, and whether it does.
+    asked: Mutex<Option<(Instant, bool)>>,
 }
 
 impl Pool {
@@ -79,6 +97,8 @@ impl Pool {
             open: Gauge::default(),
             opening: tokio::sync::Mutex::new(()),
             declined: AtomicBool::new(false),
+            heard: AtomicBool::new(false),
+            asked: Mutex::default(),
         }
     }
 
@@ -127,7 +147,11 @@ impl Pool {
         // An age beyond what the clock can count is never reached.
         let expires = self.keep.ttl.and_then(|ttl| Instant::now().checked_add(ttl.saturating_add(spread())));
         if opened.http2 {
-            let shared = Http2::start(opened, expires, self.open.open()).await?;
+            let wire = Arc::clone(&opened.wire);
+            let shared = match Http2::start(opened, expires, self.open.open()).await {
+                Ok(shared) => shared,
+                Err(error) => return Err(self.explain(error, &wire).await),
+            };
             let mut kept = self.kept();
             let lease = shared.lease().expect("a new connection has a stream to give");
             kept.shared.push(shared);
@@ -137,8 +161,54 @@ impl Pool {
         Http1::start(opened, expires, self.open.open()).await.map(|it| Connection::Whole(Box::new(it)))
     }
 
+    /// Says more about the failure of a new connection, where its bytes tell more than its error.
+    pub(super) async fn explain(&self, error: CallError, wire: &Wire) -> CallError {
+        let (CallError::Broken(_) | CallError::Unseen(_) | CallError::NotHttp { .. }) = error else {
+            return error;
+        };
+        let silent = !wire.has_read();
+        // TLS 1.3 judges a client's certificate behind the handshake. A server that took it sends something at once.
+        let refused = wire.asked.get().filter(|_| silent).copied();
+        let tls = self.is_plain() && (wire.begins_as_tls() || silent && self.would_speak_tls().await);
+        match (error, refused) {
+            (
+                CallError::Broken(source) | CallError::Unseen(source) | CallError::NotHttp { source, .. },
+                Some(shown),
+            ) => CallError::TurnedAway { shown, source: source.into() },
+            (CallError::Broken(source) | CallError::Unseen(source) | CallError::NotHttp { source, .. }, None)
+                if tls =>
+            {
+                CallError::SpeaksTls(source)
+            }
+            (error, _) => error,
+        }
+    }
+
+    fn is_plain(&self) -> bool {
+        matches!(self.server, Server::Tcp { tls: None, .. })
+    }
+
+    /// Asks a server that was never heard; not more often than once in a while.
+    async fn would_speak_tls(&self) -> bool {
+        if self.heard.load(Ordering::Relaxed) {
+            return false;
+        }
+        let asked = || self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, speaks)) = *asked()
+            && at.elapsed() < ASK_AGAIN_AFTER
+        {
+            return speaks;
+        }
+        let speaks = self.connector.speaks_tls(&self.server).await;
+        *asked() = Some((Instant::now(), speaks));
+        speaks
+    }
+
     /// Keeps a connection for the next call, or closes it.
     pub(super) fn put(&self, connection: Connection) {
+        if connection.wire().has_read() {
+            self.heard.store(true, Ordering::Relaxed);
+        }
         let Connection::Whole(mut connection) = connection else { return };
         let now = Instant::now();
         if connection.is_reusable() && !is_old(&connection, now) {

@@ -1,14 +1,14 @@
 //! The bytes of a connection: TCP or a Unix socket, and TLS on top of it where the URL asks for that.
 //!
 //! [`Socket`] knows things that its user cannot see through an HTTP connection: whether the system took any byte of a
-//! request, when bytes moved last, and whether the other side has closed a connection that nobody is reading. It lies under
-//! TLS, because only what the system took can have been seen by the other side.
+//! request, whether any came back and what the first ones were, when bytes moved last, and whether the other side has closed a
+//! connection that nobody is reading. It lies under TLS, because only what the system took can have been seen by the other side.
 
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -23,6 +23,12 @@ use tokio_rustls::client::TlsStream;
 pub(super) struct Wire {
     /// The system took at least one byte since this was last cleared.
     pub(super) written: AtomicBool,
+    /// At least one byte came since this was last cleared.
+    pub(super) read: AtomicBool,
+    /// The first two bytes that ever came, behind a one; 0 before them.
+    first: AtomicU32,
+    /// The other side asked for a certificate of ours in the handshake, and whether there was one.
+    pub(super) asked: OnceLock<Shown>,
     /// The next read is to ask the system and not only the reactor, which may not have heard of a close yet.
     pub(super) probing: AtomicBool,
     /// The last write found no room.
@@ -31,6 +37,15 @@ pub(super) struct Wire {
     born: Option<Instant>,
     /// When bytes moved last, in microseconds since then.
     moved_us: AtomicU64,
+}
+
+/// What was shown to a server that asked for a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// Ours.
+    Ours,
+    /// None: there is none.
+    Nothing,
 }
 
 impl Wire {
@@ -47,12 +62,38 @@ impl Wire {
         }
     }
 
+    /// Whether a byte came since the last time that was forgotten.
+    pub(super) fn has_read(&self) -> bool {
+        self.read.load(Ordering::Relaxed)
+    }
+
+    /// Whether what came first is how a record of TLS begins.
+    pub(super) fn begins_as_tls(&self) -> bool {
+        let [_, one, first, second] = self.first.load(Ordering::Relaxed).to_be_bytes();
+        one == 1 && is_tls([first, second])
+    }
+
+    fn note_read(&self, bytes: &[u8]) {
+        self.read.store(true, Ordering::Relaxed);
+        if let [first, second, ..] = *bytes
+            && self.first.load(Ordering::Relaxed) == 0
+        {
+            self.first.store(u32::from_be_bytes([0, 1, first, second]), Ordering::Relaxed);
+        }
+        self.touch();
+    }
+
     /// How long no byte has moved, and whether that is because there is no room to write.
     pub(super) fn pause(&self) -> (Duration, bool) {
         let moved = Duration::from_micros(self.moved_us.load(Ordering::Relaxed));
         let pause = self.born.map_or(Duration::ZERO, |born| born.elapsed().saturating_sub(moved));
         (pause, self.blocked.load(Ordering::Relaxed))
     }
+}
+
+/// How records of TLS begin: an alert or a part of a handshake, and the version, 3 for all of them.
+pub(super) fn is_tls(first: [u8; 2]) -> bool {
+    matches!(first, [0x15 | 0x16, 3])
 }
 
 /// What the system gives.
@@ -147,7 +188,7 @@ impl AsyncRead for Socket {
             return self.probe();
         }
         if buf.filled().len() > before {
-            self.wire.touch();
+            self.wire.note_read(&buf.filled()[before..]);
         }
         read
     }

@@ -5,17 +5,19 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
+use rustls::client::ResolvesClientCert;
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::sign::SingleCertAndKey;
-use rustls::{AlertDescription, ClientConfig, RootCertStore};
+use rustls::sign::CertifiedKey;
+use rustls::{AlertDescription, ClientConfig, ClientConnection, RootCertStore, SignatureScheme};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::error::CallError;
-use super::socket::Socket;
+use super::socket::{Shown, Socket};
 use super::trust::{Refusal, Trust};
 use crate::credentials::{self, FILE_BYTES_MAX, IdentityFiles, Problem};
 
@@ -63,39 +65,89 @@ impl TlsTarget {
 pub(super) struct Tls {
     target: TlsTarget,
     offers_http2: bool,
-    config: RwLock<Arc<ClientConfig>>,
+    now: RwLock<Now>,
+}
+
+/// What the files say now.
+#[derive(Debug, Clone)]
+struct Now {
+    config: Arc<ClientConfig>,
+    own: Arc<Own>,
 }
 
 impl Tls {
     /// Reads the files.
     pub(super) fn new(target: TlsTarget, offers_http2: bool) -> Result<Tls, String> {
-        let config = RwLock::new(Arc::new(config(&target, offers_http2)?));
-        Ok(Tls { target, offers_http2, config })
+        let now = RwLock::new(read_files(&target, offers_http2)?);
+        Ok(Tls { target, offers_http2, now })
     }
 
     /// Reads the files again, for the connections to come. What cannot be used leaves everything as it was.
     pub(super) fn read_again(&self) -> Result<(), String> {
-        let config = Arc::new(config(&self.target, self.offers_http2)?);
-        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+        let now = read_files(&self.target, self.offers_http2)?;
+        *self.now.write().unwrap_or_else(PoisonError::into_inner) = now;
         Ok(())
     }
 
-    /// The handshake. True beside the stream when the server chose HTTP/2.
-    pub(super) async fn connect(
-        &self,
-        host: &ServerName<'static>,
-        socket: Socket,
-    ) -> Result<(TlsStream<Socket>, bool), CallError> {
-        let config = Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner));
-        let stream = TlsConnector::from(config).connect(host.clone(), socket).await.map_err(failed)?;
+    /// The handshake.
+    pub(super) async fn connect(&self, host: &ServerName<'static>, socket: Socket) -> Result<Secured, CallError> {
+        let Now { config, own } = self.now.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let before = own.times_asked.load(Ordering::Relaxed);
+        let done = TlsConnector::from(config).connect(host.clone(), socket).await;
+        // Others shake hands at the same time; a server that asks them asks us too.
+        let asked = own.times_asked.load(Ordering::Relaxed) > before;
+        let shown = asked.then_some(if own.key.is_some() { Shown::Ours } else { Shown::Nothing });
+        let stream = done.map_err(|error| failed(error, shown))?;
         let http2 = stream.get_ref().1.alpn_protocol() == Some(OFFERED[0]);
-        Ok((stream, http2))
+        Ok(Secured { stream, http2, shown })
     }
 }
 
-fn failed(error: io::Error) -> CallError {
+/// A stream behind its handshake.
+pub(super) struct Secured {
+    pub(super) stream: TlsStream<Socket>,
+    /// The server chose HTTP/2.
+    pub(super) http2: bool,
+    /// The server asked for a certificate, and this is what it got.
+    pub(super) shown: Option<Shown>,
+}
+
+/// Our own certificate, if there is one, for servers that ask for it.
+#[derive(Debug)]
+struct Own {
+    key: Option<Arc<CertifiedKey>>,
+    times_asked: AtomicU64,
+}
+
+impl ResolvesClientCert for Own {
+    fn resolve(&self, _authorities: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.times_asked.fetch_add(1, Ordering::Relaxed);
+        self.key.clone()
+    }
+
+    fn has_certs(&self) -> bool {
+        self.key.is_some()
+    }
+}
+
+/// The first bytes of a client: what a server that speaks TLS answers in kind.
+pub(super) fn hello(host: &str) -> Option<Vec<u8>> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().ok()?;
+    let config = builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
+    let mut client = ClientConnection::new(Arc::new(config), ServerName::try_from(host.to_owned()).ok()?).ok()?;
+    let mut bytes = Vec::new();
+    client.write_tls(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+fn failed(error: io::Error, shown: Option<Shown>) -> CallError {
     let Some(tls) = tls_error(&error) else {
-        return CallError::Handshake(error);
+        return match shown {
+            // TLS 1.2 judges a client's certificate within the handshake.
+            Some(shown) => CallError::TurnedAway { shown, source: error.into() },
+            None => CallError::Handshake(error),
+        };
     };
     if let Some(refusal) = Refusal::of(tls) {
         return CallError::Certificate(refusal);
@@ -129,25 +181,21 @@ pub(super) fn refused(error: &rustls::Error) -> Option<CallError> {
     }
 }
 
-fn config(target: &TlsTarget, offers_http2: bool) -> Result<ClientConfig, String> {
+fn read_files(target: &TlsTarget, offers_http2: bool) -> Result<Now, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let trust = trust(target, provider.signature_verification_algorithms)?;
-    let builder = ClientConfig::builder_with_provider(provider)
+    let key = target.client.as_ref().map(identity).transpose()?.map(Arc::new);
+    let own = Arc::new(Own { key, times_asked: AtomicU64::new(0) });
+    let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|e| e.to_string())?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(trust));
-    let mut config = match &target.client {
-        None => builder.with_no_client_auth(),
-        Some(files) => {
-            let identity = identity(files)?;
-            builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity)))
-        }
-    };
+        .with_custom_certificate_verifier(Arc::new(trust))
+        .with_client_cert_resolver(Arc::clone(&own) as Arc<dyn ResolvesClientCert>);
     if offers_http2 {
         config.alpn_protocols = OFFERED.map(<[u8]>::to_vec).to_vec();
     }
-    Ok(config)
+    Ok(Now { config: Arc::new(config), own })
 }
 
 fn trust(target: &TlsTarget, algorithms: WebPkiSupportedAlgorithms) -> Result<Trust, String> {

@@ -42,6 +42,8 @@ pub(super) enum Refusal {
     Untrusted { subject: String, issuer: String, authorities: String },
     #[error("the endpoint's certificate, {subject}, is valid no longer: it ended {ended}")]
     Expired { subject: String, ended: String },
+    #[error("the endpoint's certificate, {subject}, is valid at no time: it ends {ends}, before it begins {begins}")]
+    Never { subject: String, begins: String, ends: String },
     #[error("the endpoint's certificate, {subject}, is not valid yet: it begins {begins}; are the clocks right?")]
     NotYet { subject: String, begins: String },
     #[error("the endpoint's certificate, {subject}, is not for host `{host}`, only for {names}")]
@@ -141,6 +143,9 @@ impl Trust {
         let certificate = Certificate::from_der(der)
             .map_err(|e| Refusal::Unusable { subject: "of `trust_cacerts`".to_owned(), why: e.to_string() })?;
         let subject = words::subject(&certificate);
+        if let Some(never) = never(&certificate) {
+            return Err(never);
+        }
         let validity = certificate.tbs_certificate().validity();
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(now.as_secs());
         let (begins, ends) = (validity.not_before.to_system_time(), validity.not_after.to_system_time());
@@ -165,6 +170,9 @@ impl Trust {
         if certificate.as_ref().is_some_and(|it| it.tbs_certificate().version() != Version::V3) {
             let why = "it is not of version 3; such a one has to stand itself in `trust_cacerts`".to_owned();
             return Refusal::Unusable { subject, why };
+        }
+        if let Some(never) = certificate.as_ref().and_then(never) {
+            return never;
         }
         let at = |time: UnixTime| words::time(SystemTime::UNIX_EPOCH + Duration::from_secs(time.as_secs()));
         match (error, certificate) {
@@ -207,6 +215,14 @@ impl Trust {
         verifier.verify_signature(key.subject_public_key.raw_bytes(), message, dss.signature()).map_err(|_| bad())?;
         Ok(HandshakeSignatureValid::assertion())
     }
+}
+
+/// A certificate that ends before it begins: whoever made it mixed up its times.
+fn never(certificate: &Certificate) -> Option<Refusal> {
+    let validity = certificate.tbs_certificate().validity();
+    let (begins, ends) = (validity.not_before.to_system_time(), validity.not_after.to_system_time());
+    let times = || (words::subject(certificate), words::time(begins), words::time(ends));
+    (ends < begins).then(times).map(|(subject, begins, ends)| Refusal::Never { subject, begins, ends })
 }
 
 /// Names as rustls compares them; a common name counts where there are no others, which rustls does not do, because such

@@ -3,6 +3,7 @@
 //! Modules name properties as Kafka's Java client does, because upstream hands them to it. [`Settings`] turns them into
 //! librdkafka's, or says why not.
 
+mod certificates;
 mod check;
 mod client;
 mod jaas;

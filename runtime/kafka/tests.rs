@@ -130,3 +130,21 @@ fn stores() {
         );
     }
 }
+
+/// A certificate of ours that is over is named; what has nothing to do with certificates is left as it is.
+#[test]
+fn complaints_are_explained() {
+    let expired = concat!(env!("CARGO_MANIFEST_DIR"), "/credentials/testdata/expired.pem");
+    let (mut settings, _) = read(Role::Consumer, &[]);
+    settings.set("ssl.certificate.location", expired);
+    let said = settings.explained("ssl://broker:9093/1: SSL handshake failed: alert certificate unknown".to_owned());
+    assert!(said.starts_with(&format!("the certificate in `{expired}`, ")), "{said}");
+    assert!(said.contains(" has expired: it ended ") && said.contains("alert certificate unknown"), "{said}");
+    assert_eq!(settings.explained("connection refused".to_owned()), "connection refused");
+    // Nobody can be asked there, and the complaint names nobody.
+    for complaint in
+        ["ssl://127.0.0.1:1/1: broker certificate could not be verified", "certificate could not be verified"]
+    {
+        assert_eq!(settings.explained(complaint.to_owned()), complaint);
+    }
+}

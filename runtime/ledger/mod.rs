@@ -10,12 +10,15 @@ pub mod keys;
 pub mod local;
 pub mod memory;
 pub mod records;
+mod watched;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use millpond_engine::{
@@ -26,6 +29,7 @@ use millpond_publisher::Incarnation;
 
 pub use local::LocalLedger;
 pub use memory::SharedMemoryLedger;
+pub use watched::Watched;
 
 /// The durable half of the runtime. All methods block; drivers call them from threads of their own.
 ///
@@ -158,7 +162,7 @@ pub struct LedgerMeasures {
 }
 
 /// What a ledger could not do.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum LedgerError {
     /// Another process has the directory open.
     #[error("ledger `{}` is open in another process{}", path.display(), pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default())]
@@ -185,7 +189,15 @@ pub enum LedgerError {
         path: PathBuf,
         /// Why.
         #[source]
-        source: std::io::Error,
+        source: Arc<io::Error>,
+    },
+    /// A part of the directory is gone.
+    #[error("ledger directory `{}` is not whole: {what}", path.display())]
+    Incomplete {
+        /// The directory.
+        path: PathBuf,
+        /// What is not there, or not what it was.
+        what: String,
     },
     /// The storage engine failed.
     #[error("ledger storage failed while {doing}")]
@@ -198,7 +210,7 @@ pub enum LedgerError {
     },
     /// The system gives no random bytes.
     #[error("ledger needs random bytes for its id")]
-    Random(#[source] std::io::Error),
+    Random(#[source] Arc<io::Error>),
     /// A file of the ledger is not as it was left.
     #[error("ledger file `{}` is damaged: {what}", file.display())]
     Damaged {
@@ -208,7 +220,7 @@ pub enum LedgerError {
         what: String,
     },
     /// The ledger ends before what was confirmed.
-    #[error("ledger `{}` ends at checkpoint {found}, though {confirmed} was confirmed", path.display())]
+    #[error("ledger `{}` ends at checkpoint {found}, though {confirmed} was confirmed{}", path.display(), held_by(log.as_ref()))]
     Lost {
         /// The directory.
         path: PathBuf,
@@ -216,6 +228,8 @@ pub enum LedgerError {
         found: u64,
         /// The last one that somebody was told of.
         confirmed: u64,
+        /// Whether the log is there that held it, and its name, if that is known.
+        log: Option<(bool, PathBuf)>,
     },
     /// A stored record cannot be read.
     #[error("a ledger record cannot be read: {0}")]
@@ -226,10 +240,15 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
+    /// The directory, or a file of it, cannot be used.
+    fn directory(path: &Path, source: io::Error) -> LedgerError {
+        LedgerError::Directory { path: path.to_owned(), source: source.into() }
+    }
+
     /// The page that explains it: `millpond explain CODE`.
     pub fn code(&self) -> &'static str {
         match self {
-            LedgerError::Directory { .. } | LedgerError::Random(_) => "MP5001",
+            LedgerError::Directory { .. } | LedgerError::Incomplete { .. } | LedgerError::Random(_) => "MP5001",
             LedgerError::InUse { .. } => "MP5002",
             LedgerError::NewerFormat { .. } => "MP5003",
             LedgerError::Storage { source, .. } if source.kind() == rocksdb::ErrorKind::Corruption => "MP5005",
@@ -245,6 +264,20 @@ impl LedgerError {
         ["MP5005", "MP5007"].contains(&self.code())
     }
 
+    /// True when the ledger cannot be relied on from now on, so that nobody may go on with it: damage, a disk that does not
+    /// read or write, a broken promise. False when only this process lacks something for a moment, such as a free file.
+    pub fn is_final(&self) -> bool {
+        match self {
+            LedgerError::Storage { source, .. } => match source.kind() {
+                rocksdb::ErrorKind::Corruption => true,
+                rocksdb::ErrorKind::IOError => !lacks(&source.to_string()),
+                _ => false,
+            },
+            LedgerError::Random(_) => false,
+            _ => true,
+        }
+    }
+
     /// What to do about it, where that can be said in a line.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
@@ -257,6 +290,9 @@ impl LedgerError {
             LedgerError::Directory { .. } => {
                 Some("name a folder that this user may write, empty or made by Millpond, with `--data-dir`")
             }
+            LedgerError::Incomplete { .. } => Some(
+                "bring the whole directory back from a backup, or mount what belongs there; to begin without any state, remove all of it",
+            ),
             _ if self.is_loss() => {
                 Some("bring the whole directory back from a backup; `--accept-data-loss` goes on without what is lost")
             }
@@ -266,4 +302,18 @@ impl LedgerError {
             _ => None,
         }
     }
+}
+
+/// What became of the log that held the last confirmed checkpoint.
+fn held_by(log: Option<&(bool, PathBuf)>) -> String {
+    match log {
+        Some((true, file)) => format!(": its log `{}` ends before that", file.display()),
+        Some((false, file)) => format!(": its log `{}` is missing", file.display()),
+        None => String::new(),
+    }
+}
+
+/// Whether the system's words are about what a process may have, and not about the disk.
+fn lacks(said: &str) -> bool {
+    ["Too many open files", "Cannot allocate memory"].iter().any(|words| said.contains(words))
 }

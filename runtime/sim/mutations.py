@@ -29,8 +29,8 @@ MUTATIONS = [
     ("time-forgotten", "seal.rs", "time: self.now,", "time: 0,"),
     ("published-at-seal", "seal.rs", "self.delta.sealed = number;",
      "self.delta.sealed = number;\n        for (place, lane) in self.lanes.iter_mut().enumerate() {\n"
-     "            if let Some(upto) = lane.durable() {\n"
-     "                self.outputs.push_back(Output::Publish { lane: LaneId(place as u32), upto });\n            }\n        }"),
+     "            if let Some((upto, event_times)) = lane.durable() {\n"
+     "                self.outputs.push_back(Output::Publish { lane: LaneId(place as u32), upto, event_times });\n            }\n        }"),
     ("answered-before-durable", "seal.rs", "self.delta.sealed_receipts = std::mem::take(&mut self.delta.receipts);",
      "for (receipt, answer) in std::mem::take(&mut self.delta.receipts) {\n            self.answer(receipt, answer);\n        }"),
     ("refused-before-durable", "idempotency.rs", "match checkpoint {\n            None => self.answer",
@@ -52,7 +52,7 @@ MUTATIONS = [
     ("freed-before-durable", "lane.rs", ".min(lane.durable);", ".min(lane.next);"),
     ("generation-forgotten", "idempotency.rs", "meta.idempotency_generation = self.generation;", "meta.idempotency_generation = 1;"),
     ("newest-keys-forgotten", "idempotency.rs", "let forgotten = keys.generation.saturating_sub(1);", "let forgotten = keys.generation;"),
-    ("repetition-counts", "idempotency.rs", "self.idempotency.fresh.insert(", "if self.now % 2 == 0 { return self.take_in(event); }\n        self.idempotency.fresh.insert("),
+    ("repetition-counts", "idempotency.rs", "self.idempotency.fresh.insert(", "if self.now % 2 == 0 { return self.take_in(event, self.now); }\n        self.idempotency.fresh.insert("),
     ("fresh-key-dropped", "idempotency.rs", "fresh.checkpoint > checkpoint);", "fresh.checkpoint > checkpoint + 1);"),
     ("stopped-before-durable", "seal.rs", "if self.delta.on_its_way() || self.stopped {",
      "if self.stopping && !self.stopped {\n            self.stopped = true;\n            self.outputs.push_back(Output::Stopped);\n        }\n"

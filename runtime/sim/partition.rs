@@ -69,8 +69,8 @@ impl Readers {
             partition: Arc::clone(&reader.partition),
             offset,
             invocations: nodes.into_iter().map(|node| (scenario.target(node), argument(node))).collect(),
-            timestamp: None,
             letters: letters.into_iter().map(letter).collect(),
+            timestamp: None,
         }))
     }
 

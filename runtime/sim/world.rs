@@ -423,7 +423,10 @@ impl World {
                 }
                 Output::Notice(Notice::GivenUp { letter, lane }) => self.given_up(&letter, lane)?,
                 Output::Notice(_) => {}
-                Output::Stopped => self.stopped = true,
+                Output::Stopped => {
+                    self.stopped = true;
+                    self.nothing_is_lost()?;
+                }
             }
         }
         self.check_turns()?;

@@ -1,4 +1,4 @@
-//! `make demo`: card fraud, caught while it happens, through a `kill -9`.
+//! `make demo` and `make demo-kafka`: card fraud, caught while it happens, through a `kill -9`.
 //!
 //! Starts the fraud functions and the runtime, sends the traffic of three made-up populations, kills the runtime in the
 //! middle, starts it again, and checks everything against an independent recomputation. Exit code 0 only if all holds.
@@ -11,6 +11,7 @@ mod report;
 mod screen;
 mod stage;
 mod traffic;
+mod way;
 
 use std::process::ExitCode;
 
@@ -30,6 +31,9 @@ struct Arguments {
     /// Messages a second, over all accounts
     #[arg(long, default_value_t = 1000.0)]
     rate: f64,
+    /// Messages and records go over topics of a Kafka broker, which is started for it, and not over HTTP
+    #[arg(long)]
+    kafka: bool,
     /// Only judge these seeds by the recomputation alone, without functions and runtime
     #[arg(long)]
     offline: bool,
@@ -43,7 +47,7 @@ async fn main() -> ExitCode {
     let done = async {
         match arguments.offline {
             true => report::offline(&populations),
-            false => play::play(populations, arguments.rate).await,
+            false => play::play(populations, arguments.rate, arguments.kafka).await,
         }
     };
     tokio::select! {

@@ -1,6 +1,6 @@
 //! The play: traffic, readers, a kill in the middle, and the end.
 //!
-//! Each account belongs to one sender, which sends one message behind the other and each until it is answered 200: alerts
+//! Each account belongs to one sender, which sends one message behind the other and each until it is delivered: alerts
 //! depend on the order of an account's messages, so a kill must not change it.
 
 use std::collections::{BTreeMap, HashMap};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use millpond_fraud::{ALERTS, Acknowledge, NOTIFICATIONS};
 use millpond_sdk::Value as _;
-use millpond_stage::{Event, Reader, states};
+use millpond_stage::{Event, states};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -23,8 +23,6 @@ use crate::screen::Screen;
 use crate::stage::Stage;
 use crate::traffic::Arrival;
 
-/// Messages that are under way at a time, at most.
-const SENDERS: usize = 64;
 /// Who reads a topic asks again after this long without news.
 const WAIT: Duration = Duration::from_millis(500);
 /// What the last messages have to take effect in.
@@ -36,8 +34,8 @@ const IGNORED: usize = 20;
 #[derive(Default)]
 pub struct Progress {
     sent: AtomicU64,
-    /// How long it took until a message was durable, in microseconds.
-    durable_us: Mutex<Vec<u64>>,
+    /// How long it took until a message was delivered, in microseconds.
+    delivered_us: Mutex<Vec<u64>>,
     /// When each transaction was first sent.
     sent_at: Mutex<HashMap<String, Instant>>,
     /// How long it took from a transaction to its alert, in microseconds.
@@ -50,20 +48,23 @@ pub struct Progress {
 }
 
 /// Runs the demo; whether everything holds.
-pub async fn play(populations: Vec<Population>, rate: f64) -> anyhow::Result<bool> {
+pub async fn play(populations: Vec<Population>, rate: f64, kafka: bool) -> anyhow::Result<bool> {
     let screen = Arc::new(Screen::new());
     let arrivals = Arc::new(merged(&populations));
     let episodes: usize = populations.iter().map(|(_, (_, episodes))| episodes).sum();
     screen.say("Millpond demo: card fraud, caught while it happens, through a kill -9\n");
+    if kafka {
+        screen.note("starting a Kafka broker");
+    }
+    let stage = Arc::new(Stage::open(kafka).await?);
     screen.say(&format!(
         "{} messages of {} accounts in {} made-up populations, with {episodes} episodes of fraud among late records,\n\
-         repetitions, travellers, new phones and sofas. Functions in Rust, state on disk, answers over HTTP.\n",
+         repetitions, travellers, new phones and sofas. Functions in Rust, state on disk, {}.\n",
         arrivals.len(),
         count_accounts(&arrivals),
         populations.len(),
+        stage.way.scene(),
     ));
-
-    let stage = Arc::new(Stage::open().await?);
     screen.note(&format!("functions and runtime are up, pid {}", stage.pid()));
     let progress = Arc::new(Progress::default());
     let began = Instant::now();
@@ -110,7 +111,7 @@ pub async fn play(populations: Vec<Population>, rate: f64) -> anyhow::Result<boo
     while let Some(ended) = readers.join_next().await {
         ended??;
     }
-    let resent = stage.delivery.resent();
+    let words = stage.way.words();
     let stage = Arc::into_inner(stage).context("nobody needs the stage any more")?;
     let closed = stage.close().await;
 
@@ -118,7 +119,7 @@ pub async fn play(populations: Vec<Population>, rate: f64) -> anyhow::Result<boo
     let notifications = std::mem::take(&mut *lock(&progress.notifications));
     let outcome = Outcome {
         messages: arrivals.len(),
-        resent,
+        words,
         sending,
         alert_difference: difference(&alerts, &expected.alerts),
         notification_difference: difference(&notifications, &expected.notifications),
@@ -127,7 +128,7 @@ pub async fn play(populations: Vec<Population>, rate: f64) -> anyhow::Result<boo
         alerts,
         notifications: progress.notification_count.load(Ordering::Relaxed),
         reminders: progress.reminders.load(Ordering::Relaxed),
-        durable_us: std::mem::take(&mut *lock(&progress.durable_us)),
+        delivered_us: std::mem::take(&mut *lock(&progress.delivered_us)),
         alert_us: std::mem::take(&mut *lock(&progress.alert_us)),
         counted,
         memory,
@@ -148,7 +149,7 @@ fn count_accounts(arrivals: &[Arrival]) -> usize {
     arrivals.iter().map(|arrival| &arrival.account).collect::<std::collections::BTreeSet<_>>().len()
 }
 
-/// Starts the senders. Message `i` is sent at its time, or when those of its sender before it are durable.
+/// Starts the senders. Message `i` is sent at its time, or when those of its sender before it are delivered.
 fn send_all(
     stage: &Arc<Stage>,
     progress: &Arc<Progress>,
@@ -156,9 +157,10 @@ fn send_all(
     rate: f64,
 ) -> JoinSet<anyhow::Result<()>> {
     let mut sender_of = HashMap::new();
-    let mut shares = vec![Vec::new(); SENDERS];
+    let senders = stage.way.senders().min(count_accounts(arrivals));
+    let mut shares = vec![Vec::new(); senders];
     for (index, arrival) in arrivals.iter().enumerate() {
-        let next = sender_of.len() % SENDERS;
+        let next = sender_of.len() % senders;
         shares[*sender_of.entry(arrival.account.as_str()).or_insert(next)].push(index);
     }
     let mut senders = JoinSet::new();
@@ -186,8 +188,8 @@ async fn send(stage: &Stage, progress: &Progress, arrival: &Arrival, index: usiz
         value: arrival.value.clone(),
         key: format!("message-{index}"),
     };
-    let took = stage.delivery.deliver(&event).await?;
-    lock(&progress.durable_us).push(micros(took));
+    let took = stage.way.deliver(&event).await?;
+    lock(&progress.delivered_us).push(micros(took));
     progress.sent.fetch_add(1, Ordering::Relaxed);
     Ok(())
 }
@@ -198,10 +200,10 @@ async fn read_alerts(
     screen: Arc<Screen>,
     over: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
-    let mut reader = Reader::new(stage.client.clone(), ALERTS);
+    let mut records = stage.way.records(ALERTS)?;
     while !*over.borrow() {
-        for record in reader.next(&stage.addresses().egress, WAIT).await? {
-            let alert: Value = serde_json::from_str(&record.payload)?;
+        for record in records.next(WAIT).await? {
+            let alert: Value = serde_json::from_str(&record)?;
             let id = alert["alertId"].as_str().context("an alert has an id")?;
             if let Some(sent) = lock(&progress.sent_at).get(id) {
                 lock(&progress.alert_us).push(micros(sent.elapsed()));
@@ -215,8 +217,6 @@ async fn read_alerts(
             ));
             lock(&progress.alerts).entry(account_of(&alert)).or_default().push(alert);
         }
-        // A runtime that is away answers at once.
-        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     Ok(())
 }
@@ -227,11 +227,11 @@ async fn read_notifications(
     progress: Arc<Progress>,
     over: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
-    let mut reader = Reader::new(stage.client.clone(), NOTIFICATIONS);
+    let mut records = stage.way.records(NOTIFICATIONS)?;
     let mut seen = 0;
     while !*over.borrow() {
-        for record in reader.next(&stage.addresses().egress, WAIT).await? {
-            let notification: Value = serde_json::from_str(&record.payload)?;
+        for record in records.next(WAIT).await? {
+            let notification: Value = serde_json::from_str(&record)?;
             if notification["reminder"] != 0 {
                 progress.reminders.fetch_add(1, Ordering::Relaxed);
                 continue;
@@ -248,10 +248,9 @@ async fn read_notifications(
                     key: format!("acknowledge-{id}"),
                     value: serde_json::to_string(&Acknowledge { notification_id: id })?,
                 };
-                stage.delivery.deliver(&event).await?;
+                stage.way.deliver(&event).await?;
             }
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     Ok(())
 }
@@ -267,7 +266,7 @@ async fn tick(stage: Arc<Stage>, progress: Arc<Progress>, screen: Arc<Screen>, t
         let rate = (sent - sent_before) as f64 / before.elapsed().as_secs_f64();
         (sent_before, before) = (sent, Instant::now());
         let mut lately: Vec<u64> = {
-            let all = lock(&progress.durable_us);
+            let all = lock(&progress.delivered_us);
             let lately = all[seen.min(all.len())..].to_vec();
             seen = all.len();
             lately
@@ -275,7 +274,8 @@ async fn tick(stage: Arc<Stage>, progress: Arc<Progress>, screen: Arc<Screen>, t
         let latency = match stage.pid() {
             0 => "the runtime is away".to_owned(),
             _ => format!(
-                "durable in {:.1} ms (p50), {:.1} ms (p99)",
+                "{} in {:.1} ms (p50), {:.1} ms (p99)",
+                stage.way.delivered(),
                 percentile(&mut lately, 50),
                 percentile(&mut lately, 99)
             ),
@@ -331,7 +331,7 @@ async fn accounts_differ(stage: &Stage, accounts: &[Account]) -> anyhow::Result<
 
 /// What `fraud/account` and `fraud/notifier` of an account keep, by the admin API.
 async fn kept(stage: &Stage, account: &str) -> anyhow::Result<(Value, Value)> {
-    let admin = stage.addresses().admin;
+    let admin = stage.admin();
     let mut profile = states(&stage.client, &admin, "fraud/account", account).await?;
     let mut notifier = states(&stage.client, &admin, "fraud/notifier", account).await?;
     Ok((profile.remove("profile").unwrap_or_default(), notifier.remove("notifier").unwrap_or_default()))

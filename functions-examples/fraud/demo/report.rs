@@ -11,6 +11,7 @@ use crate::play::percentile;
 use crate::screen::Screen;
 use crate::stage::Counted;
 use crate::traffic::Arrival;
+use crate::way::Words;
 
 /// A seed, its messages, and its episodes of fraud.
 pub type Population = (u64, (Vec<Arrival>, usize));
@@ -22,7 +23,7 @@ const PRECISION_MIN: f64 = 0.70;
 /// Everything that the table and the checks are made of.
 pub struct Outcome {
     pub messages: usize,
-    pub resent: u64,
+    pub words: Words,
     pub sending: Duration,
     pub alert_difference: Option<String>,
     pub notification_difference: Option<String>,
@@ -31,7 +32,7 @@ pub struct Outcome {
     pub alerts: BTreeMap<String, Vec<Value>>,
     pub notifications: u64,
     pub reminders: u64,
-    pub durable_us: Vec<u64>,
+    pub delivered_us: Vec<u64>,
     pub alert_us: Vec<u64>,
     pub counted: Counted,
     pub memory: (u64, u64),
@@ -49,12 +50,16 @@ pub fn conclude(screen: &Screen, populations: &[Population], mut outcome: Outcom
         "messages",
         format!("{} in {seconds:.1} s, {:.0} a second", outcome.messages, outcome.messages as f64 / seconds),
     );
-    row("sent again", format!("{}, with the same Idempotency-Key", outcome.resent));
+    let Words { delivered, row: (name, value), next } = outcome.words;
+    row(name, value);
     let Counted { invocations, calls, checkpoints } = outcome.counted;
     row("invocations", format!("{invocations:.0}, {:.0} a second, in {calls:.0} calls", invocations / seconds));
     row("checkpoints", format!("{checkpoints:.0}, {:.0} a second, each one synced write", checkpoints / seconds));
-    let durable = &mut outcome.durable_us;
-    row("message to durable", format!("p50 {:.1} ms, p99 {:.1} ms", percentile(durable, 50), percentile(durable, 99)));
+    let took = &mut outcome.delivered_us;
+    row(
+        &format!("message {delivered}"),
+        format!("p50 {:.1} ms, p99 {:.1} ms", percentile(took, 50), percentile(took, 99)),
+    );
     let alert = &mut outcome.alert_us;
     row("message to alert", format!("p50 {:.1} ms, p99 {:.1} ms", percentile(alert, 50), percentile(alert, 99)));
     let (runtime, functions) = outcome.memory;
@@ -96,6 +101,7 @@ pub fn conclude(screen: &Screen, populations: &[Population], mut outcome: Outcom
         screen.say("All of it holds. What to try next:");
         screen.say("  functions-examples/fraud/README.md   run the parts by hand, change a rule or a weight");
         screen.say("  sdk/rust/README.md                   write a function of your own");
+        screen.say(&format!("  {next}"));
         screen.say("  make demo-python                     two functions in Python, step by step");
     } else {
         screen.say("error: the demo shows something else than it promises");

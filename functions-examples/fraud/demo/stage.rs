@@ -5,17 +5,11 @@ use std::process::Command;
 use std::sync::Mutex;
 
 use anyhow::Context as _;
-use millpond_stage::{Delivery, Installation, Process, client, get, metric};
+use millpond_stage::{Installation, Process, client, get, metric};
 use reqwest::Client;
 use tokio::sync::watch;
 
-/// Where the runtime of the moment listens.
-#[derive(Debug, Clone, Default)]
-pub struct Addresses {
-    pub ingress: String,
-    pub egress: String,
-    pub admin: String,
-}
+use crate::way::Way;
 
 /// What processes that are gone had counted.
 #[derive(Debug, Clone, Copy, Default)]
@@ -25,48 +19,48 @@ pub struct Counted {
     pub checkpoints: f64,
 }
 
-/// Functions and runtime. Dropping it ends both.
+/// Functions, runtime, and the way to them. Dropping it ends all.
 pub struct Stage {
     pub client: Client,
-    pub delivery: Delivery,
     pub installation: Installation,
     functions: Process,
     runtime: Mutex<Option<Process>>,
-    addresses: watch::Sender<Addresses>,
+    admin: watch::Sender<String>,
     counted: Mutex<Counted>,
+    pub way: Way,
 }
 
 impl Stage {
-    /// Starts the functions, and the runtime in an empty data folder.
-    pub async fn open() -> anyhow::Result<Stage> {
+    /// Starts a broker if `kafka`, the functions, and the runtime in an empty data folder.
+    pub async fn open(kafka: bool) -> anyhow::Result<Stage> {
+        let installation = Installation::new(&Installation::binary())?;
+        let client = client();
+        let way = if kafka { Way::kafka().await? } else { Way::http(&client) };
         tokio::task::block_in_place(|| {
-            let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-            let module = std::fs::read_to_string(folder.join("module.yaml"))?;
-            let installation = Installation::new(&Installation::binary())?;
             let mut command = Command::new(std::env::current_exe()?.with_file_name("fraud"));
-            command.args(["--listen", "127.0.0.1:0"]).arg("--model").arg(folder.join("model.json"));
+            let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("model.json");
+            command.args(["--listen", "127.0.0.1:0"]).arg("--model").arg(model).args(way.arguments());
             let log = installation.folder().join("functions.log");
             let functions = Process::start("the function server", command, &log)?;
             let url = functions.ready().strip_prefix("ready ").context("the function server says where it is")?;
-            installation.install(&module, url)?;
-            let runtime = installation.start()?;
-            let addresses = addresses(&runtime)?;
-            let client = client();
-            Ok(Stage {
-                delivery: Delivery::new(client.clone(), &addresses.ingress),
+            installation.install(&way.module(), url)?;
+            let stage = Stage {
                 client,
                 installation,
                 functions,
-                runtime: Mutex::new(Some(runtime)),
-                addresses: watch::Sender::new(addresses),
+                runtime: Mutex::default(),
+                admin: watch::Sender::default(),
                 counted: Mutex::default(),
-            })
+                way,
+            };
+            stage.start()?;
+            Ok(stage)
         })
     }
 
-    /// Where the runtime is, or will be again.
-    pub fn addresses(&self) -> Addresses {
-        self.addresses.borrow().clone()
+    /// Where the admin API of the runtime is, or will be again.
+    pub fn admin(&self) -> String {
+        self.admin.borrow().clone()
     }
 
     /// Process id of the runtime.
@@ -80,7 +74,7 @@ impl Stage {
         if let Some(runtime) = self.runtime.lock().expect("nobody panics with it").take() {
             runtime.kill();
         }
-        self.delivery.interrupt();
+        self.way.interrupt();
         let mut before = self.counted.lock().expect("nobody panics with it");
         before.invocations += counted.invocations;
         before.calls += counted.calls;
@@ -90,14 +84,17 @@ impl Stage {
 
     /// A new process on the same folder: how long it took to be ready, and how much of that to recover.
     pub async fn restart(&self) -> anyhow::Result<(u128, String)> {
-        let runtime = tokio::task::block_in_place(|| self.installation.start())?;
-        let found = addresses(&runtime)?;
+        tokio::task::block_in_place(|| self.start())
+    }
+
+    fn start(&self) -> anyhow::Result<(u128, String)> {
+        let runtime = self.installation.start()?;
         let took = runtime.ready_after.as_millis();
-        let recovered = runtime.fields().remove("recovered_ms").unwrap_or_default();
+        let mut ready = runtime.fields();
         *self.runtime.lock().expect("nobody panics with it") = Some(runtime);
-        self.addresses.send_replace(found.clone());
-        self.delivery.resume(&found.ingress);
-        Ok((took, recovered))
+        self.way.resume(&ready)?;
+        self.admin.send_replace(ready.remove("admin").context("the ready line has no `admin`")?);
+        Ok((took, ready.remove("recovered_ms").unwrap_or_default()))
     }
 
     /// What all processes have counted so far. What the one that was killed did behind its last look is not in it.
@@ -112,7 +109,7 @@ impl Stage {
     }
 
     async fn scrape(&self) -> anyhow::Result<Counted> {
-        let url = format!("http://{}/metrics", self.addresses().admin);
+        let url = format!("http://{}/metrics", self.admin());
         let text = get(&self.client, &url).await?.context("the admin API has no metrics")?;
         Ok(Counted {
             invocations: metric(&text, "millpond_function_invocations_total", ""),
@@ -127,7 +124,7 @@ impl Stage {
         (runtime.as_ref().map_or(0, |runtime| runtime.memory().1), self.functions.memory().1)
     }
 
-    /// SIGTERM to both; each must end by itself, with exit code 0.
+    /// SIGTERM to runtime and functions; each must end by itself, with exit code 0.
     pub async fn close(self) -> anyhow::Result<()> {
         tokio::task::block_in_place(|| {
             let runtime = self.runtime.into_inner().expect("nobody panics with it");
@@ -135,10 +132,4 @@ impl Stage {
             Ok(self.functions.terminate()?)
         })
     }
-}
-
-fn addresses(runtime: &Process) -> anyhow::Result<Addresses> {
-    let mut fields = runtime.fields();
-    let mut field = |name: &str| fields.remove(name).with_context(|| format!("the ready line has no `{name}`"));
-    Ok(Addresses { ingress: field("ingress")?, egress: field("egress")?, admin: field("admin")? })
 }

@@ -58,7 +58,7 @@ impl Driver {
         let ledger = around.ledger.identity()?;
         let (first, next) = around.ledger.lane(&around.name)?;
         let mut incarnation = [0; 8];
-        getrandom::fill(&mut incarnation).map_err(|error| LedgerError::Random(std::io::Error::other(error)))?;
+        getrandom::fill(&mut incarnation).map_err(|error| LedgerError::Random(std::io::Error::other(error).into()))?;
         let config = Config {
             ledger,
             incarnation: u64::from_be_bytes(incarnation),
@@ -257,6 +257,7 @@ impl Driver {
     fn failed(&mut self, session: SessionId, error: &KafkaError) {
         self.look();
         let complaint = self.cursors.complaint().or_else(|| self.complaint.clone());
+        let complaint = complaint.map(|complaint| self.settings.explained(complaint));
         let failure = failure(error, complaint.as_deref());
         self.told.push_back(Input::Failed { session, failure });
     }

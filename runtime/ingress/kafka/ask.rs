@@ -13,9 +13,10 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::CALL;
+use super::outage::Line;
 use super::start::{Bounds, Starts};
 use crate::config::model::{AutoOffsetReset, StartupPosition};
-use crate::kafka::Client;
+use crate::kafka::{Client, Settings};
 use millpond_protocol::TypeName;
 
 /// The client, which the thread shares with the reader.
@@ -35,6 +36,17 @@ pub(super) enum Question {
     Check(Vec<(Arc<Partition>, u64)>),
     /// Where do these partitions end? The number comes back with the answer.
     Ends(Vec<Arc<Partition>>, u64),
+    /// What do the certificates say about this complaint?
+    Explain(Box<Failure>),
+}
+
+/// A failure that is to be told.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) error: String,
+    /// What the client said of it.
+    pub(super) complaint: String,
+    pub(super) line: Line,
 }
 
 /// What is answered.
@@ -45,6 +57,8 @@ pub(super) enum Answer {
     Checked(Vec<(Arc<Partition>, u64, Result<Bounds, KafkaError>)>),
     /// The ends that could be had, the first error, and the number of the question.
     Ends(Vec<(Arc<Partition>, u64)>, Result<(), KafkaError>, u64),
+    /// The same failure, its complaint with what the certificates say.
+    Explained(Box<Failure>),
 }
 
 /// What there is in the topics of the ingress.
@@ -75,6 +89,7 @@ pub(super) struct Asker {
 /// What the thread knows.
 pub(super) struct Sources {
     pub(super) ingress: TypeName,
+    pub(super) settings: Settings,
     pub(super) topics: Vec<String>,
     pub(super) startup: StartupPosition,
     pub(super) reset: AutoOffsetReset,
@@ -142,6 +157,10 @@ impl Sources {
                     }
                 }
                 Answer::Ends(ends, outcome, number)
+            }
+            Question::Explain(mut failure) => {
+                failure.complaint = self.settings.explained(std::mem::take(&mut failure.complaint));
+                Answer::Explained(failure)
             }
         }
     }

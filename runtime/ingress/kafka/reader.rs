@@ -13,10 +13,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _, Timestamp};
 use tracing::{debug, error, info, warn};
 
-use super::ask::{self, Answer, Asker, Found, Question, Sources};
+use super::ask::{self, Answer, Asker, Failure, Found, Question, Sources};
 use super::board::{Away, Board};
 use super::invalid::{self, Made, now};
-use super::outage::Outage;
+use super::outage::{Line, Outage};
 use super::positions::{Partitions, Reading, State, offset};
 use super::start::{Bounds, Starts};
 use super::{Debt, Feed, KafkaIngress, NotThere, Skip, Surroundings, Word};
@@ -208,6 +208,7 @@ impl Reader {
             let consumer: ask::Reading = Arc::new(self.ingress.settings.config().create_with_context(client)?);
             let sources = Sources {
                 ingress: self.ingress.id.clone(),
+                settings: self.ingress.settings.clone(),
                 topics: self.ingress.topics.keys().cloned().collect(),
                 startup: self.ingress.startup.clone(),
                 reset: self.ingress.reset,
@@ -230,6 +231,7 @@ impl Reader {
                 }
                 Answer::Checked(bounds) => self.checked(bounds),
                 Answer::Ends(ends, outcome, number) => self.ended(ends, outcome, number),
+                Answer::Explained(failure) => self.explained(*failure),
             }
         }
     }
@@ -548,18 +550,42 @@ impl Reader {
             .map(|client| std::mem::take(&mut *client.events.lock().unwrap_or_else(PoisonError::into_inner)));
         let complaint = events.and_then(|events| events.telling_complaint());
         let telling = complaint.as_ref().map_or(0, |(telling, _)| *telling);
-        let error = match complaint {
+        let told = match &complaint {
             Some((_, complaint)) => format!("{error} ({complaint})"),
             None => error.to_owned(),
         };
-        debug!(ingress = %self.ingress.id, %error, "reading failed");
-        let since = self.board.away().map_or_else(now, |away| away.since);
-        self.board.set_away(Some(Away { since, error: error.clone() }));
-        if let Some(line) = self.outage.failed(Instant::now(), telling) {
-            let (hint, suppressed) = ("millpond explain MP1020", line.suppressed);
-            let lasts_s = line.lasts.as_secs();
-            warn!(ingress = %self.ingress.id, code = "MP1020", %error, lasts_s, suppressed, hint, "reading failed, will try again");
+        debug!(ingress = %self.ingress.id, error = %told, "reading failed");
+        self.away(&told);
+        let Some(line) = self.outage.failed(Instant::now(), telling) else { return };
+        match (complaint, &self.client) {
+            // A look at a broker's certificate takes a while.
+            (Some((_, complaint)), Some(client)) if complaint.contains("certificate") => {
+                let failure = Failure { error: error.to_owned(), complaint, line };
+                client.asker.ask(Question::Explain(Box::new(failure)));
+            }
+            _ => self.say(&told, &line),
         }
+    }
+
+    /// A failure that was to be told, with what the certificates say of it.
+    fn explained(&mut self, failure: Failure) {
+        let Failure { error, complaint, line } = failure;
+        if self.outage.goes_on() {
+            let told = format!("{error} ({complaint})");
+            self.away(&told);
+            self.say(&told, &line);
+        }
+    }
+
+    fn away(&self, error: &str) {
+        let since = self.board.away().map_or_else(now, |away| away.since);
+        self.board.set_away(Some(Away { since, error: error.to_owned() }));
+    }
+
+    fn say(&self, error: &str, line: &Line) {
+        let Line { lasts, suppressed } = line;
+        let (hint, lasts_s) = ("millpond explain MP1020", lasts.as_secs());
+        warn!(ingress = %self.ingress.id, code = "MP1020", %error, lasts_s, suppressed, hint, "reading failed, will try again");
     }
 
     /// All that is needed is to be had.

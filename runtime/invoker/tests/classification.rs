@@ -235,7 +235,6 @@ async fn reset() {
 async fn not_http() {
     for bytes in [
         b"SSH-2.0-OpenSSH_9.9\r\n".as_slice(),
-        b"\x15\x03\x03\x00\x02\x02\x46",
         b"HTTP/1.1 abc OK\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nbad header\r\n\r\n",
         b"HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\ncontent-length: x\r\n\r\n",
@@ -245,6 +244,14 @@ async fn not_http() {
         let failure = failure_after(bytes).await;
         assert_failure(&failure, FailureKind::Unreachable, "MP4014", "the answer is not HTTP/1");
     }
+    // An alert says what it is.
+    let failure = failure_after(b"\x15\x03\x03\x00\x02\x02\x46").await;
+    assert_failure(
+        &failure,
+        FailureKind::Unreachable,
+        "MP4014",
+        "the endpoint speaks TLS, and the URL begins with `http`",
+    );
 }
 
 /// Neither a declared length, nor chunks, nor a packed body get past `payload_max_bytes`; what just fits does.

@@ -1,11 +1,14 @@
 //! A server that does what a test says, byte for byte.
 
 use std::future::Future;
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 
 use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
@@ -85,6 +88,20 @@ impl Server {
         Server::accepting("https://localhost", accept).await
     }
 
+    /// The same with a server that says nothing any more once a client has answered it in the handshake, as asyncio does when
+    /// it does not like the client: no alert, only the end.
+    pub(super) async fn start_tls_without_alerts(config: Arc<ServerConfig>) -> Server {
+        let acceptor = TlsAcceptor::from(config);
+        let accept = move |stream| {
+            let acceptor = acceptor.clone();
+            async move {
+                let stream = Muted { stream, spoken: false, muted: false };
+                assert!(acceptor.accept(stream).await.is_err(), "the client is refused");
+            }
+        };
+        Server::accepting("https://localhost", accept).await
+    }
+
     async fn accepting<F>(address: &str, serve: impl Fn(TcpStream) -> F + Send + 'static) -> Server
     where
         F: Future<Output = ()> + Send + 'static,
@@ -149,6 +166,39 @@ impl Server {
     /// Connections accepted so far.
     pub(super) fn accepted(&self) -> usize {
         self.accepted.load(Ordering::SeqCst)
+    }
+}
+
+/// A stream on which nothing is written any more once the other side has answered what was written.
+struct Muted {
+    stream: TcpStream,
+    spoken: bool,
+    muted: bool,
+}
+
+impl AsyncRead for Muted {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.muted |= self.spoken && read.is_ready();
+        read
+    }
+}
+
+impl AsyncWrite for Muted {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if self.muted {
+            return Poll::Ready(Ok(buf.len()));
+        }
+        self.spoken = true;
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 

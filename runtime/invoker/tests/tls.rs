@@ -24,6 +24,11 @@ fn testdata(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("credentials/testdata").join(name)
 }
 
+/// The key of `plain.pem`.
+fn client_key() -> KeyPair {
+    KeyPair::from_pem(&std::fs::read_to_string(testdata("plain.pem")).expect("a key")).expect("a key")
+}
+
 /// A server that answers every request.
 async fn answering(config: Arc<ServerConfig>) -> Server {
     Server::start_tls(config, |mut peer| async move {
@@ -123,6 +128,41 @@ async fn mutual_tls_with_an_encrypted_key() {
     }
 }
 
+/// A server that refuses our certificate, or the lack of one, without a word: that it had asked for one is what can be told.
+#[tokio::test]
+async fn a_client_that_is_refused_without_a_word() {
+    let (folder, authority) = (tempfile::tempdir().expect("a folder"), Authority::new("ours"));
+    let key = client_key();
+    let other = Authority::new("another").client(key);
+    let other = write(folder.path(), "other.pem", &other.certificate.pem());
+    for version in [&TLS12, &TLS13] {
+        let wants = Wants { clients_of: Some(authority.der()), version: Some(version), http2: true };
+        let server = Server::start_tls_without_alerts(authority.server(NAMES).serve(wants)).await;
+        for http2 in [false, true] {
+            let bare = EndpointTarget { http2, ..trusting(&server.url, &authority.file(folder.path())) };
+            let words = "asked for a client certificate and ended the connection without a word: ";
+            assert_failure(once(bare.clone()).await, "MP4033", &[words, "there is no `client_cert` to show"]);
+            let target = with_client(bare, other.clone(), testdata("plain.pem"), None);
+            assert_failure(once(target).await, "MP4033", &[words, "it was shown the one of `client_cert`"]);
+        }
+    }
+}
+
+/// A server that does not ask for a certificate, or took it, and dies of the request: that is not about certificates.
+#[tokio::test]
+async fn a_server_that_dies_of_a_request() {
+    let (folder, authority) = (tempfile::tempdir().expect("a folder"), Authority::new("ours"));
+    let client = authority.client(client_key());
+    let cert = write(folder.path(), "client.pem", &client.certificate.pem());
+    for clients_of in [None, Some(authority.der())] {
+        let config = authority.server(NAMES).serve(Wants { clients_of, ..Wants::default() });
+        let server = Server::start_tls(config, |mut peer| async move { drop(peer.request().await) }).await;
+        let target = trusting(&server.url, &authority.file(folder.path()));
+        let target = with_client(target, cert.clone(), testdata("plain.pem"), None);
+        assert_failure(once(target).await, "MP4004", &["the connection ended"]);
+    }
+}
+
 /// A server whose authority is not ours: who signed it, and which file was asked.
 #[tokio::test]
 async fn another_authority() {
@@ -144,15 +184,22 @@ async fn expired_and_not_yet_valid() {
     for (from, to, words) in [
         (2001, 2002, "is valid no longer: it ended Tue, 01 Jan 2002 00:00:00 GMT"),
         (2998, 2999, "is not valid yet: it begins Mon, 01 Jan 2998 00:00:00 GMT"),
+        (
+            2998,
+            2001,
+            "is valid at no time: it ends Mon, 01 Jan 2001 00:00:00 GMT, before it begins Mon, 01 Jan 2998 00:00:00 GMT",
+        ),
     ] {
         let server = answering(authority.server_between(NAMES, from, to).serve(Wants::default())).await;
         assert_failure(once(trusting(&server.url, &file)).await, "MP4031", &[words]);
     }
     // One that is trusted by itself is judged by the same clock.
-    let pair = authority.server_between(NAMES, 2001, 2002);
-    let server = answering(pair.serve(Wants::default())).await;
-    let pinned = write(folder.path(), "pinned.pem", &pair.certificate.pem());
-    assert_failure(once(trusting(&server.url, &pinned)).await, "MP4031", &["ended Tue, 01 Jan 2002"]);
+    for (from, to, words) in [(2001, 2002, "ended Tue, 01 Jan 2002"), (2998, 2001, "is valid at no time")] {
+        let pair = authority.server_between(NAMES, from, to);
+        let server = answering(pair.serve(Wants::default())).await;
+        let pinned = write(folder.path(), "pinned.pem", &pair.certificate.pem());
+        assert_failure(once(trusting(&server.url, &pinned)).await, "MP4031", &[words]);
+    }
 }
 
 /// A certificate for somebody else, and the way to do without names.
@@ -227,16 +274,50 @@ async fn a_plain_server() {
         })
         .await;
         let url = server.url.replace("http:", "https:");
-        assert_failure(once(trusting(&url, &file)).await, "MP4034", &["the endpoint does not speak TLS"]);
+        let words = "the endpoint does not speak TLS, and the URL begins with `https`";
+        assert_failure(once(trusting(&url, &file)).await, "MP4034", &[words]);
     }
     let server = Server::start(|_| async {}).await;
     let url = server.url.replace("http:", "https:");
     assert_failure(once(trusting(&url, &file)).await, "MP4035", &["the TLS handshake failed"]);
-    // The other way round: TLS where HTTP is expected.
-    let server = answering(authority.server(NAMES).serve(Wants::default())).await;
-    let failure = once(target(&server.url.replace("https:", "http:"))).await.expect_err("a failure");
-    assert_eq!(failure.kind, FailureKind::Unreachable, "{failure:?}");
-    assert!(["MP4014", "MP4004"].contains(&failure.code), "{failure:?}");
+}
+
+/// The other way round: TLS where HTTP is expected, with a server that answers with an alert and with one that says nothing.
+#[tokio::test]
+async fn a_server_that_speaks_tls_where_the_url_does_not() {
+    let authority = Authority::new("ours");
+    let speaking = answering(authority.server(NAMES).serve(Wants::default())).await;
+    let acceptor = tokio_rustls::TlsAcceptor::from(authority.server(NAMES).serve(Wants::default()));
+    let silent = Server::start(move |peer| {
+        let acceptor = acceptor.clone();
+        async move {
+            // A hello is answered, anything else ends it.
+            let mut first = [0; 1];
+            if matches!(peer.stream.tcp().peek(&mut first).await, Ok(1)) && first == [0x16] {
+                let _ = acceptor.accept(peer.stream).await;
+            }
+        }
+    })
+    .await;
+    for (server, is_silent) in [(speaking, false), (silent, true)] {
+        let url = server.url.replace("https:", "http:");
+        for http2 in [false, true] {
+            let invoker = invoker(EndpointTarget { http2, ..target(&url) });
+            let before = server.accepted();
+            for _ in 0..2 {
+                let failure = invoker.call(&call()).await.expect_err("a failure");
+                assert_eq!((failure.kind, failure.code), (FailureKind::Unreachable, "MP4014"), "{failure:?}");
+                let words = "the endpoint speaks TLS, and the URL begins with `http`";
+                assert!(failure.error.contains(words), "{http2} {failure:?}");
+            }
+            // Two calls, and one question.
+            assert!(!is_silent || server.accepted() - before == 3, "{}", server.accepted() - before);
+        }
+    }
+    // One that does not speak TLS either is not said to.
+    let server = Server::start(|mut peer| async move { drop(peer.request().await) }).await;
+    let failure = once(target(&server.url)).await.expect_err("a failure");
+    assert_eq!(failure.code, "MP4004", "{failure:?}");
 }
 
 /// A handshake without an answer ends with `connect`, or with the call if that is sooner.

@@ -23,7 +23,7 @@ pub(super) fn identity(db: &DB) -> Result<u128, LedgerError> {
         return bytes.map(u128::from_be_bytes).map_err(|_| corrupt(keys::IDENTITY, "it is not 16 bytes"));
     }
     let mut id = [0; 16];
-    getrandom::fill(&mut id).map_err(|error| LedgerError::Random(std::io::Error::other(error)))?;
+    getrandom::fill(&mut id).map_err(|error| LedgerError::Random(std::io::Error::other(error).into()))?;
     let mut value = Vec::new();
     encode(&IdentityRecord { id: id.to_vec() }, &mut value);
     put(db, keys::IDENTITY, &value, "writing the id of the ledger")?;

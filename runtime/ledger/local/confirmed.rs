@@ -7,7 +7,8 @@
 //! Order of effects: the checkpoint is synced, then the mark is written, then the commit returns. The mark itself is not
 //! synced with each checkpoint: the kernel keeps it when the process dies, and writes it to the disk now and then. After a
 //! loss of power it may be behind what was confirmed, and is never ahead of it. So a ledger that ends before its mark has
-//! lost something, without exception. Two places take turns, so that a mark that was torn leaves the one before.
+//! lost something, without exception. Two places take turns, so that a mark that was torn leaves the one before. A third
+//! place names the log that the marks are of.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -28,6 +29,12 @@ const PLACES: [u64; 2] = [0, 512];
 /// number (u64) chain (u128) checksum of both (u64), big endian.
 const MARK_BYTES: usize = 32;
 
+/// Where the number of the log stands that the last marks are of, behind both.
+const LOG_PLACE: u64 = 1024;
+
+/// number (u64) checksum of it (u64), big endian.
+const LOG_BYTES: usize = 16;
+
 /// A confirmed checkpoint.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark {
@@ -35,6 +42,15 @@ pub struct Mark {
     pub checkpoint: u64,
     /// The chain up to it.
     pub chain: u128,
+}
+
+/// The log that the last confirmed checkpoint went to, if that was noted. It helps to say what is missing, and decides
+/// nothing.
+pub fn log(directory: &Path) -> Option<u64> {
+    let mut bytes = [0; LOG_BYTES];
+    File::open(directory.join(CONFIRMED_FILE)).and_then(|file| file.read_exact_at(&mut bytes, LOG_PLACE)).ok()?;
+    let number = u64::from_be_bytes(bytes[..8].try_into().ok()?);
+    (encode_log(number) == bytes).then_some(number)
 }
 
 /// The file with the marks of an open ledger.
@@ -64,7 +80,7 @@ impl Confirmed {
         let file = match OpenOptions::new().read(true).write(true).open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(damaged(path, "it is missing")),
-            Err(source) => return Err(LedgerError::Directory { path, source }),
+            Err(source) => return Err(LedgerError::directory(&path, source)),
         };
         let read = |place: u64| {
             let mut bytes = [0; MARK_BYTES];
@@ -74,6 +90,12 @@ impl Confirmed {
         let newest = marks.iter().flatten().max().copied().ok_or_else(|| damaged(path, "it holds no mark"))?;
         let next = usize::from(marks[0] == Some(newest));
         Ok((Confirmed { file, next }, newest))
+    }
+
+    /// Notes the log that the checkpoints go to that are marked from now on.
+    pub fn goes_to(&mut self, log: u64) {
+        // Without it there is a word less in a message.
+        let _ = self.file.write_all_at(&encode_log(log), LOG_PLACE);
     }
 
     /// Marks a checkpoint. A mark that cannot be written does no harm: the one before is behind, as after a loss of power.
@@ -93,6 +115,13 @@ impl Drop for Confirmed {
 
 fn damaged(file: PathBuf, what: &str) -> LedgerError {
     LedgerError::Damaged { file, what: what.to_owned() }
+}
+
+fn encode_log(number: u64) -> [u8; LOG_BYTES] {
+    let mut bytes = [0; LOG_BYTES];
+    bytes[..8].copy_from_slice(&number.to_be_bytes());
+    bytes[8..].copy_from_slice(&xxh3_64(&number.to_be_bytes()).to_be_bytes());
+    bytes
 }
 
 fn encode(mark: Mark) -> [u8; MARK_BYTES] {

@@ -9,6 +9,8 @@
 //! confirmed    the last checkpoint that anybody was told of (`confirmed.rs`)
 //! ```
 //!
+//! Only its owner may enter it, and the folder of the data; a start takes back what was loosened since.
+//!
 //! Order of effects: the lock is taken before anything is read or made, the format is checked before the data are touched,
 //! and `FORMAT` is written last when a directory is made. So a directory without it holds nothing that anybody was told is
 //! durable, unless somebody removed the file, which is found by the data that are there.
@@ -18,6 +20,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use tracing::warn;
 
 use super::APPLICATION_FILE;
 use super::confirmed::CONFIRMED_FILE;
@@ -61,25 +65,35 @@ impl Directory {
     /// # Errors
     /// [`LedgerError`] when another process has it, when it is of a newer format, when it is no ledger or cannot be used.
     pub fn open(path: &Path) -> Result<Directory, LedgerError> {
-        let unusable = |source| LedgerError::Directory { path: path.to_owned(), source };
+        let unusable = |source| LedgerError::directory(path, source);
         make(path).map_err(unusable)?;
         if let Some(foreign) = foreign_entry(path).map_err(unusable)? {
             return Err(unusable(io::Error::other(format!("it holds `{foreign}` and is no ledger"))));
         }
         let lock = lock(path)?;
-        let format = format(path).map_err(unusable)?;
+        let incomplete = |what| LedgerError::Incomplete { path: path.to_owned(), what };
+        let format = match format_words(path).map_err(unusable)? {
+            Some(words) => Some(
+                format(&words).ok_or_else(|| incomplete(format!("its file `{FORMAT_FILE}` does not name a format")))?,
+            ),
+            None => None,
+        };
         if let Some(found) = format.filter(|found| *found > FORMAT) {
             return Err(LedgerError::NewerFormat { path: path.to_owned(), found, known: FORMAT });
         }
         let directory = Directory { path: path.to_owned(), format, _lock: lock };
         if format.is_some() && !directory.data().is_dir() {
-            return Err(unusable(io::Error::other(format!("its folder `{DATA}` is missing"))));
+            return Err(incomplete(format!("its folder `{DATA}` with the data is missing")));
         }
-        if format.is_none() {
-            let mode = fs::set_permissions(path, Permissions::from_mode(0o700));
-            // A mounted volume may belong to somebody else; the data are in a folder of our own.
-            mode.or_else(|error| if error.kind() == io::ErrorKind::PermissionDenied { Ok(()) } else { Err(error) })
-                .map_err(unusable)?;
+        if format.is_some() {
+            for folder in [path, &directory.data()] {
+                if let Some(was) = make_private(folder).map_err(unusable)? {
+                    let (folder, was) = (folder.display(), format!("{was:04o}"));
+                    warn!(%folder, was, "the data directory was open to others, it is private again");
+                }
+            }
+        } else {
+            make_private(path).map_err(unusable)?;
             write_file(path, README_FILE, README.as_bytes()).map_err(unusable)?;
             make(&directory.data()).map_err(unusable)?;
         }
@@ -117,7 +131,7 @@ impl Directory {
     }
 
     fn unusable(&self, source: io::Error) -> LedgerError {
-        LedgerError::Directory { path: self.path.clone(), source }
+        LedgerError::directory(&self.path, source)
     }
 
     /// The format that it has; `None` while it is being made.
@@ -132,7 +146,7 @@ impl Directory {
     pub fn set_format(&mut self, format: u32) -> Result<(), LedgerError> {
         let words = format!("{FORMAT_WORDS}{format}\n");
         let written = write_file(&self.path, FORMAT_FILE, words.as_bytes());
-        written.map_err(|source| LedgerError::Directory { path: self.path.clone(), source })?;
+        written.map_err(|source| LedgerError::directory(&self.path, source))?;
         self.format = Some(format);
         Ok(())
     }
@@ -159,6 +173,26 @@ fn make(path: &Path) -> io::Result<()> {
     File::open(parent)?.sync_all()
 }
 
+/// Lets nobody but its owner into a folder. Gives the mode that it had, if it was another one.
+fn make_private(folder: &Path) -> io::Result<Option<u32>> {
+    let mode = fs::metadata(folder)?.permissions().mode() & 0o7777;
+    if mode & 0o077 == 0 {
+        return Ok(None);
+    }
+    match fs::set_permissions(folder, Permissions::from_mode(0o700)) {
+        Ok(()) => Ok(Some(mode)),
+        // A mounted volume may belong to somebody else; the data are in a folder of our own.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            if mode & 0o002 != 0 {
+                let (folder, mode) = (folder.display(), format!("{mode:04o}"));
+                warn!(%folder, mode, "everybody may write to the data directory, and it belongs to another user");
+            }
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// Something that is not ours, in a directory that does not say it is a ledger.
 fn foreign_entry(path: &Path) -> io::Result<Option<String>> {
     if path.join(FORMAT_FILE).exists() {
@@ -178,7 +212,7 @@ fn foreign_entry(path: &Path) -> io::Result<Option<String>> {
 }
 
 fn lock(path: &Path) -> Result<File, LedgerError> {
-    let unusable = |source| LedgerError::Directory { path: path.to_owned(), source };
+    let unusable = |source| LedgerError::directory(path, source);
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
     let mut file = options.open(path.join(LOCK_FILE)).map_err(unusable)?;
@@ -205,18 +239,19 @@ fn lock(path: &Path) -> Result<File, LedgerError> {
     Ok(file)
 }
 
-/// The format a directory says it has; `None` when it was not made to the end.
-fn format(path: &Path) -> io::Result<Option<u32>> {
-    let words = match fs::read_to_string(path.join(FORMAT_FILE)) {
-        Ok(words) => words,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let number = words.trim_end().strip_prefix(FORMAT_WORDS).and_then(|number| number.parse().ok());
-    match number {
-        Some(number) if number > 0 => Ok(Some(number)),
-        _ => Err(io::Error::other(format!("its file `{FORMAT_FILE}` does not name a format"))),
+/// What a directory says of its format; `None` when it was not made to the end.
+fn format_words(path: &Path) -> io::Result<Option<String>> {
+    match fs::read(path.join(FORMAT_FILE)) {
+        Ok(words) => Ok(Some(String::from_utf8_lossy(&words).into_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
+}
+
+/// The format that the words name.
+fn format(words: &str) -> Option<u32> {
+    let number = words.trim_end().strip_prefix(FORMAT_WORDS).and_then(|number| number.parse().ok());
+    number.filter(|number| *number > 0)
 }
 
 const NEW: &str = ".new";

@@ -4,15 +4,16 @@
 //! ends inside of, if it does; or an error that names the file and the place. Nothing is changed.
 //!
 //! RocksDB knows whether a record is what was written. It does not know whether a checkpoint between two others is missing,
-//! nor which ones somebody was told of. Every checkpoint that the log holds has to follow the one before, in number and
-//! checksum. One exception: a file may end inside a checkpoint, which was never confirmed then; if there is a later file, it
-//! goes on with that checkpoint's number. What publishers keep (`books.rs`) stands between checkpoints and is passed over. The cost is that of reading the log once, which `options.rs` bounds.
+//! nor which ones somebody was told of. Every checkpoint that a file holds has to follow the one before, in number and
+//! checksum. A file may end inside a checkpoint, which was never confirmed then; if there is a later file, it goes on with that
+//! checkpoint's number. What publishers keep (`books.rs`) stands between checkpoints and is passed over. The cost is that of
+//! reading the log once, which `options.rs` bounds.
 //!
 //! The format is that of RocksDB (`db/log_format.h`): blocks of 32 KiB with records that do not cross them, each with a
 //! masked CRC-32C, a length and a kind, all little endian.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use prost::Message;
@@ -20,6 +21,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::batch::{BATCH_HEAD, Committed};
 use super::confirmed::Mark;
+use super::current_log::logs;
 use crate::ledger::LedgerError;
 use crate::ledger::keys::{CHAIN, is_book_key};
 use crate::ledger::records::ChainRecord;
@@ -40,10 +42,11 @@ pub struct Cut {
 /// # Errors
 /// [`LedgerError::Damaged`] when a checkpoint is not what was written, or one is missing.
 pub fn check(data: &Path, confirmed: Mark) -> Result<Option<Cut>, LedgerError> {
-    let logs = logs(data).map_err(|source| LedgerError::Directory { path: data.to_owned(), source })?;
+    let logs = logs(data).map_err(|source| LedgerError::directory(data, source))?;
     let (mut last, mut cut, mut batch) = (None, None, Vec::new());
-    for path in logs {
+    for (_, path) in logs {
         let mut log = Log::open(path)?;
+        let mut first = true;
         cut = loop {
             let at = log.at;
             match log.next(&mut batch)? {
@@ -51,7 +54,10 @@ pub fn check(data: &Path, confirmed: Mark) -> Result<Option<Cut>, LedgerError> {
                 Next::Batch if batch.len() <= BATCH_HEAD => {}
                 // Its own checksum is all that it has, and nothing depends on its place.
                 Next::Batch if is_book(&batch) => {}
-                Next::Batch => last = Some(log.follow(at, &batch, last, confirmed)?),
+                Next::Batch => {
+                    last = Some(log.follow(at, &batch, last, confirmed, first)?);
+                    first = false;
+                }
                 Next::End => break None,
                 Next::Torn => break Some(Cut { at, bytes: log.length - at, file: log.path }),
             }
@@ -60,16 +66,33 @@ pub fn check(data: &Path, confirmed: Mark) -> Result<Option<Cut>, LedgerError> {
     Ok(cut)
 }
 
-/// The log files, oldest first.
-fn logs(data: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut logs = Vec::new();
-    for entry in data.read_dir()? {
-        let path = entry?.path();
-        let number = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".log")?.parse::<u64>().ok());
-        logs.extend(number.map(|number| (number, path)));
+/// The manifest, which is written in the form of a log, and where the entry begins that it ends inside of, if it does. After a
+/// loss of power that is an entry that nothing depends on; `None` too when it cannot be read, which is for RocksDB to say.
+pub fn torn_manifest(data: &Path) -> Option<(PathBuf, u64)> {
+    let current = std::fs::read_to_string(data.join("CURRENT")).ok()?;
+    let mut manifest = Log::open(data.join(current.trim_end())).ok()?;
+    let mut entry = Vec::new();
+    loop {
+        let at = manifest.at;
+        match manifest.next(&mut entry).ok()? {
+            Next::Batch => {}
+            Next::End => return None,
+            Next::Torn => return Some((manifest.path, at)),
+        }
     }
-    logs.sort();
-    Ok(logs.into_iter().map(|(_, path)| path).collect())
+}
+
+/// Whether all entries of a manifest are what was written.
+pub fn is_sound(manifest: &Path) -> bool {
+    let Ok(mut manifest) = Log::open(manifest.to_owned()) else { return false };
+    let mut entry = Vec::new();
+    loop {
+        match manifest.next(&mut entry) {
+            Ok(Next::Batch) => {}
+            Ok(Next::End | Next::Torn) => return true,
+            Err(_) => return false,
+        }
+    }
 }
 
 const BLOCK: u64 = 32 * 1024;
@@ -103,7 +126,7 @@ enum Next {
 impl Log {
     fn open(path: PathBuf) -> Result<Log, LedgerError> {
         let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
-        let (length, file) = opened.map_err(|source| LedgerError::Directory { path: path.clone(), source })?;
+        let (length, file) = opened.map_err(|source| LedgerError::directory(&path, source))?;
         Ok(Log { path, file: BufReader::with_capacity(BLOCK as usize, file), length, at: 0 })
     }
 
@@ -160,7 +183,14 @@ impl Log {
     }
 
     /// Holds a batch against the one before; gives what the next one is held against.
-    fn follow(&self, at: u64, batch: &[u8], last: Option<Mark>, confirmed: Mark) -> Result<Mark, LedgerError> {
+    fn follow(
+        &self,
+        at: u64,
+        batch: &[u8],
+        last: Option<Mark>,
+        confirmed: Mark,
+        first: bool,
+    ) -> Result<Mark, LedgerError> {
         let wrong = |what: String| Err(LedgerError::Damaged { file: self.path.clone(), what });
         let Some(record) = chain_of(batch) else {
             return wrong(format!("no checkpoint begins at byte {at}"));
@@ -172,7 +202,10 @@ impl Log {
         let (Some(content), Ok(chain)) = (content, chain) else {
             return wrong(format!("checkpoint {number} at byte {at} is not what its checksum says"));
         };
-        if let Some(last) = last {
+        // Between two logs there may have been others: RocksDB removes those that are of no use, not always the oldest first,
+        // and misses by itself any that is of use, in its full length.
+        let gap = last.is_some_and(|last| first && number > last.checkpoint + 1);
+        if let Some(last) = last.filter(|_| !gap) {
             if number != last.checkpoint + 1 {
                 return wrong(format!("at byte {at} checkpoint {number} follows {}", last.checkpoint));
             }
@@ -189,7 +222,7 @@ impl Log {
 
     fn read(&mut self, bytes: &mut [u8]) -> Result<(), LedgerError> {
         let read = self.file.read_exact(bytes);
-        read.map_err(|source| LedgerError::Directory { path: self.path.clone(), source })?;
+        read.map_err(|source| LedgerError::directory(&self.path, source))?;
         self.at += bytes.len() as u64;
         Ok(())
     }

@@ -15,7 +15,7 @@ use super::batch::Committed;
 use super::confirmed::{Confirmed, Mark};
 use super::directory::Directory;
 use super::read::{View, families};
-use super::{open, options, storage};
+use super::{damage, open, options, storage};
 use crate::ledger::LedgerError;
 use crate::ledger::keys;
 use crate::ledger::records::{ChainRecord, encode};
@@ -49,13 +49,13 @@ pub fn accept(directory: &mut Directory) -> Result<(), LedgerError> {
     let at_least = if gone > 0 { gone.to_string() } else { "an unknown number".to_owned() };
     error!(last_checkpoint = last, checkpoints_lost = at_least, "data loss accepted: this is where the ledger goes on");
     let made = Confirmed::create(directory.path(), Mark { checkpoint: left.checkpoint, chain: left.chain });
-    made.map_err(|source| LedgerError::Directory { path: directory.path().to_owned(), source })
+    made.map_err(|source| LedgerError::directory(directory.path(), source))
 }
 
 /// What is left when the log ends where its damage begins.
 fn cut(directory: &Directory) -> Result<Committed, LedgerError> {
     let data = directory.data();
-    let db = options::open_as(&data, DBRecoveryMode::PointInTime).map_err(|error| open::opening(error, &data))?;
+    let db = options::open_as(&data, DBRecoveryMode::PointInTime).map_err(|error| damage::opening(error, &data))?;
     open::files_are_whole(&db, &data)?;
     blocks_are_whole(&db, directory)?;
     let committed = open::committed(&View::of(&db))?;
@@ -75,7 +75,7 @@ fn blocks_are_whole(db: &DB, directory: &Directory) -> Result<(), LedgerError> {
         while rows.valid() {
             rows.next();
         }
-        rows.status().map_err(|error| open::opening(error, &directory.data()))?;
+        rows.status().map_err(|error| damage::opening(error, &directory.data()))?;
     }
     Ok(())
 }

@@ -9,6 +9,8 @@
 mod batch;
 mod books;
 mod confirmed;
+mod current_log;
+mod damage;
 mod directory;
 mod log;
 mod loss;
@@ -23,7 +25,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use millpond_engine::{
@@ -36,6 +38,7 @@ use rocksdb::{DB, WriteBatch, WriteOptions};
 
 use self::batch::{Batcher, Committed, move_lanes};
 use self::confirmed::{Confirmed, Mark};
+use self::current_log::CurrentLog;
 use self::directory::Directory;
 use self::read::{View, families};
 use super::keys::KeyBuffer;
@@ -49,7 +52,8 @@ const APPLICATION_FILE: &str = "APPLICATION";
 
 /// A ledger in a directory of this machine.
 pub struct LocalLedger {
-    /// Held over a whole commit. Loads do not need it.
+    /// Held over every write: RocksDB puts what threads write at the same time into one record of its log, and a checkpoint
+    /// has to stand there by itself (`log.rs`). Loads do not need it.
     writer: Mutex<Writer>,
     /// By commits since it was opened.
     committed_bytes: AtomicU64,
@@ -62,6 +66,7 @@ pub struct LocalLedger {
 struct Writer {
     committed: Committed,
     confirmed: Confirmed,
+    log: CurrentLog,
     batcher: Batcher,
     freed: KeyBuffer,
 }
@@ -103,27 +108,40 @@ impl LocalLedger {
         self.directory.write(APPLICATION_FILE, text)
     }
 
+    /// A panic in a commit leaves `committed` as it was: it changes only when everything is done.
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// Reads; an error that is about a file names it.
+    fn read<T>(&self, read: impl FnOnce(&View<'_>) -> Result<T, LedgerError>) -> Result<T, LedgerError> {
+        self.named(read(&View::of(&self.db)))
+    }
+
+    fn named<T>(&self, result: Result<T, LedgerError>) -> Result<T, LedgerError> {
+        result.map_err(|error| damage::named(error, &self.directory.data()))
     }
 }
 
 impl Ledger for LocalLedger {
     fn restore(&self) -> Result<Restored, LedgerError> {
-        View::of(&self.db).restore()
+        self.read(|view| view.restore())
     }
 
     fn commit(&self, checkpoint: &Checkpoint, lanes: &[LaneName]) -> Result<(), LedgerError> {
-        // A panic in a commit leaves `committed` as it was: it changes only when everything is done.
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = writer.commit(&self.db, checkpoint, lanes)?;
+        let mut writer = self.writer();
+        let bytes = self.named(writer.commit(&self.db, checkpoint, lanes))?;
         self.committed_bytes.fetch_add(bytes, Ordering::Relaxed);
         Ok(())
     }
 
     fn load(&self, load: &Load) -> Result<Loaded, LedgerError> {
-        View::of(&self.db).load(load)
+        self.read(|view| view.load(load))
     }
 
     fn outbox(
@@ -133,35 +151,38 @@ impl Ledger for LocalLedger {
         limit: usize,
         bytes: usize,
     ) -> Result<Vec<(u64, Bytes)>, LedgerError> {
-        View::of(&self.db).outbox(lane, after, limit, bytes)
+        self.read(|view| view.outbox(lane, after, limit, bytes))
     }
 
     fn lane(&self, lane: &LaneName) -> Result<(u64, u64), LedgerError> {
-        View::of(&self.db).lane(lane)
+        self.read(|view| view.lane(lane))
     }
 
     fn specs(&self) -> Result<Vec<(TypeName, StateSpec)>, LedgerError> {
-        View::of(&self.db).specs()
+        self.read(|view| view.specs())
     }
 
     fn identity(&self) -> Result<u128, LedgerError> {
-        books::identity(&self.db)
+        let _writer = self.writer();
+        self.named(books::identity(&self.db))
     }
 
     fn lineage(&self, lane: &LaneName) -> Result<Vec<Incarnation>, LedgerError> {
-        books::lineage(&self.db, lane)
+        self.named(books::lineage(&self.db, lane))
     }
 
     fn claim(&self, lane: &LaneName, lineage: &[Incarnation]) -> Result<(), LedgerError> {
-        books::claim(&self.db, lane, lineage)
+        let _writer = self.writer();
+        self.named(books::claim(&self.db, lane, lineage))
     }
 
     fn refuse(&self, lane: &LaneName, refused: &RefusedByEgress) -> Result<(), LedgerError> {
-        books::refuse(&self.db, lane, refused)
+        let _writer = self.writer();
+        self.named(books::refuse(&self.db, lane, refused))
     }
 
     fn refused(&self, lane: &LaneName) -> Result<BTreeMap<u64, RefusedByEgress>, LedgerError> {
-        books::refused(&self.db, lane)
+        self.named(books::refused(&self.db, lane))
     }
 
     fn delayed(
@@ -170,7 +191,7 @@ impl Ledger for LocalLedger {
         after: (Millis, Sequence),
         limit: usize,
     ) -> Result<Vec<(Millis, Sequence, DelayedMessage)>, LedgerError> {
-        View::of(&self.db).delayed_of(group, after, limit)
+        self.read(|view| view.delayed_of(group, after, limit))
     }
 
     fn committed_bytes(&self) -> u64 {
@@ -219,6 +240,9 @@ impl Writer {
         self.committed.chain = self.committed.next_chain(found, checksum);
         self.committed.content = checksum;
         self.committed.checkpoint = found;
+        if let Some(log) = self.log.changed() {
+            self.confirmed.goes_to(log);
+        }
         self.confirmed.mark(Mark { checkpoint: found, chain: self.committed.chain });
         move_lanes(&mut self.committed.lanes, &moved);
         Ok(bytes)

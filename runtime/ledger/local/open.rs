@@ -6,7 +6,7 @@
 //! The cost is that of the log and of a look at each file, not of the data: their blocks have checksums of their own, which
 //! are held against them when they are read.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 
@@ -14,10 +14,11 @@ use rocksdb::DB;
 use tracing::{info, warn};
 
 use super::batch::{Batcher, Committed};
-use super::confirmed::{Confirmed, Mark};
+use super::confirmed::{self, Confirmed, Mark};
+use super::current_log::{CurrentLog, log_file};
 use super::directory::{Directory, FORMAT};
 use super::read::View;
-use super::{LocalLedger, Writer, log, options, storage};
+use super::{LocalLedger, Writer, damage, log, options, storage};
 use crate::ledger::LedgerError;
 use crate::ledger::keys::{self, KeyBuffer};
 use crate::ledger::records::{ChainRecord, corrupt};
@@ -30,20 +31,31 @@ pub fn open(mut directory: Directory) -> Result<LocalLedger, LedgerError> {
     }
     let (confirmed, mark) = Confirmed::open(directory.path())?;
     let (db, committed) = whole(&directory, mark)?;
-    let writer = Writer { committed, confirmed, batcher: Batcher::default(), freed: KeyBuffer::default() };
+    let log = CurrentLog::new(directory.data());
+    let writer = Writer { committed, confirmed, log, batcher: Batcher::default(), freed: KeyBuffer::default() };
     Ok(LocalLedger { writer: Mutex::new(writer), committed_bytes: AtomicU64::new(0), db, directory })
 }
 
 /// Opens the data and finds them whole, up to `confirmed` at least.
 pub fn whole(directory: &Directory, confirmed: Mark) -> Result<(DB, Committed), LedgerError> {
+    found_whole(directory, confirmed).map_err(|error| damage::named(error, &directory.data()))
+}
+
+fn found_whole(directory: &Directory, confirmed: Mark) -> Result<(DB, Committed), LedgerError> {
     let data = directory.data();
+    // Looked at before RocksDB tidies up.
+    let log = confirmed::log(directory.path()).map(|number| log_file(&data, number));
+    let log = log.map(|file| (file.exists(), file));
     let cut = log::check(&data, confirmed)?;
-    let db = options::open(&data, false).map_err(|error| opening(error, &data))?;
+    if let Some((file, at)) = log::torn_manifest(&data) {
+        nothing_behind(file, at, &data, confirmed)?;
+    }
+    let db = options::open(&data, false).map_err(|error| damage::opening(error, &data))?;
     files_are_whole(&db, &data)?;
     let committed = committed(&View::of(&db))?;
     if committed.checkpoint < confirmed.checkpoint {
         let (path, found) = (directory.path().to_owned(), committed.checkpoint);
-        return Err(LedgerError::Lost { path, found, confirmed: confirmed.checkpoint });
+        return Err(LedgerError::Lost { path, found, confirmed: confirmed.checkpoint, log });
     }
     if committed.checkpoint == confirmed.checkpoint && committed.chain != confirmed.chain {
         return Err(corrupt(keys::CHAIN, "it is of another checkpoint than the one that was confirmed"));
@@ -56,10 +68,34 @@ pub fn whole(directory: &Directory, confirmed: Mark) -> Result<(DB, Committed), 
     Ok((db, committed))
 }
 
+/// A manifest may end inside an entry that nothing depends on. Whether that is so is seen without changing anything: RocksDB
+/// would remove the files that the manifest does not name any more.
+fn nothing_behind(manifest: PathBuf, at: u64, data: &Path, confirmed: Mark) -> Result<(), LedgerError> {
+    let looked = options::open_read_only(data).map_err(|error| damage::opening(error, data));
+    let (found, confirmed) = match looked.and_then(|db| committed(&View::of(&db))) {
+        Ok(found) => (found.checkpoint, confirmed.checkpoint),
+        Err(error) if error.is_loss() => {
+            let what = format!("it ends inside the entry at byte {at}, and without that {error}");
+            return Err(LedgerError::Damaged { file: manifest, what });
+        }
+        Err(error) => return Err(error),
+    };
+    if found >= confirmed {
+        return Ok(());
+    }
+    let what = format!(
+        "it ends inside the entry at byte {at}, and without that the last checkpoint is {found} of {confirmed}"
+    );
+    Err(LedgerError::Damaged { file: manifest, what })
+}
+
 /// Makes an empty ledger. The format is named last, so that a start that is interrupted here is done again.
 fn make(directory: &mut Directory) -> Result<(), LedgerError> {
-    let unusable = |source| LedgerError::Directory { path: directory.path().to_owned(), source };
-    let without_format = || unusable(std::io::Error::other("its file `FORMAT` is missing, though it holds data"));
+    let unusable = |source| LedgerError::directory(directory.path(), source);
+    let without_format = || LedgerError::Incomplete {
+        path: directory.path().to_owned(),
+        what: "its file `FORMAT` is missing, though it holds data".to_owned(),
+    };
     if Confirmed::open(directory.path()).is_ok_and(|(_, mark)| mark.checkpoint > 0) {
         return Err(without_format());
     }
@@ -91,25 +127,7 @@ fn mark_what_is_there(directory: &Directory) -> Result<(), LedgerError> {
     let (_, committed) = whole(directory, Mark::default())?;
     let mark = Mark { checkpoint: committed.checkpoint, chain: committed.chain };
     let made = Confirmed::create(directory.path(), mark);
-    made.map_err(|source| LedgerError::Directory { path: directory.path().to_owned(), source })
-}
-
-/// What RocksDB says of files that are missing or not what they were is an error of that file.
-pub fn opening(source: rocksdb::Error, data: &Path) -> LedgerError {
-    let (said, kind) = (source.to_string(), source.kind());
-    let missing = kind == rocksdb::ErrorKind::IOError && said.contains("No such file or directory");
-    if !missing && kind != rocksdb::ErrorKind::Corruption && kind != rocksdb::ErrorKind::InvalidArgument {
-        return LedgerError::Storage { doing: "opening the ledger", source };
-    }
-    let folder = data.display().to_string();
-    // RocksDB says at the end that the manifest may be corrupted, whatever is.
-    let about =
-        said.rfind("The file ").filter(|_| said.contains("may be corrupted")).map_or(&*said, |end| &said[..end]);
-    let about = if about.contains(&folder) { about } else { &said };
-    let name = about.rfind(&folder).map(|at| &about[at + folder.len()..]);
-    let name = name.and_then(|name| name.split([':', ' ', ',', '\'']).next()).unwrap_or_default();
-    let what = if missing { "it is missing".to_owned() } else { said.clone() };
-    LedgerError::Damaged { file: data.join(name.trim_start_matches('/')), what }
+    made.map_err(|source| LedgerError::directory(directory.path(), source))
 }
 
 /// RocksDB looks at a file when it reads from it. A file that is missing or too short is found here, at the start.
@@ -127,7 +145,7 @@ pub fn files_are_whole(db: &DB, data: &Path) -> Result<(), LedgerError> {
                     return damaged(path, "it is missing".into());
                 }
             }
-            Err(source) => return Err(LedgerError::Directory { path, source }),
+            Err(source) => return Err(LedgerError::directory(&path, source)),
         }
     }
     Ok(())

@@ -54,14 +54,25 @@ pub fn repair(path: &Path) -> Result<(), rocksdb::Error> {
     DB::repair(&options, path)
 }
 
+/// Opens the data to look at them: no file of data is made, changed or removed.
+pub fn open_read_only(path: &Path) -> Result<DB, rocksdb::Error> {
+    let (mut database, families) = set_up(false);
+    database.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    DB::open_cf_descriptors_read_only(&database, path, families, false)
+}
+
 fn open_with(path: &Path, create: bool, mode: DBRecoveryMode) -> Result<DB, rocksdb::Error> {
+    let (mut database, families) = set_up(create);
+    database.set_wal_recovery_mode(mode);
+    DB::open_cf_descriptors(&database, path, families)
+}
+
+fn set_up(create: bool) -> (Options, [ColumnFamilyDescriptor; 2]) {
     let cache = Cache::new_lru_cache(MEMORY_BYTES);
     let unflushed = WriteBufferManager::new_write_buffer_manager_with_cache(UNFLUSHED_BYTES, false, cache.clone());
     let families =
         [ColumnFamilyDescriptor::new(VALUES, values(&cache)), ColumnFamilyDescriptor::new(QUEUES, queues(&cache))];
-    let mut database = database(create, &unflushed);
-    database.set_wal_recovery_mode(mode);
-    DB::open_cf_descriptors(&database, path, families)
+    (database(create, &unflushed), families)
 }
 
 fn database(create: bool, unflushed: &WriteBufferManager) -> Options {

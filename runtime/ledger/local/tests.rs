@@ -1,5 +1,7 @@
 //! What cannot be seen through the trait: what is left on the disk, and that the log can be held against the chain.
 
+use std::path::PathBuf;
+
 use prost::Message;
 use rocksdb::{IteratorMode, WriteBatch};
 use xxhash_rust::xxh3::xxh3_128;
@@ -95,6 +97,30 @@ fn the_chain_is_that_of_the_log() {
     assert_eq!((writer.committed.checkpoint, writer.committed.chain), (20, chain.chain));
 }
 
+/// What publishers keep is written while checkpoints are, from threads of their own; the log holds each by itself.
+#[test]
+fn books_are_written_beside_checkpoints() {
+    let (directory, ledger) = ledger();
+    std::thread::scope(|scope| {
+        for name in ["a", "b"] {
+            let ledger = &ledger;
+            scope.spawn(move || {
+                for id in 0..200 {
+                    let starts = [millpond_publisher::Incarnation { id, after: 0 }];
+                    ledger.claim(&lane(name), &starts).expect("it is written");
+                }
+            });
+        }
+        let mut hand = Hand::new();
+        for number in 0..200 {
+            hand.commit(&ledger, vec![state(&address("a"), "seen", Some(value(number.to_string())))]);
+        }
+    });
+    drop(ledger);
+    let ledger = LocalLedger::open(directory.path()).expect("nothing is missing");
+    assert_eq!(ledger.lineage(&lane("b")).expect("it can be read")[0].id, 199);
+}
+
 /// What publishers keep stands between checkpoints in the log, and a start reads past it.
 #[test]
 fn books_stand_between_checkpoints() {
@@ -112,4 +138,74 @@ fn books_stand_between_checkpoints() {
     let ledger = LocalLedger::open(&path).expect("nothing is missing");
     assert_eq!(ledger.identity().expect("it can be read"), identity);
     assert_eq!(ledger.lineage(&lane("a")).expect("it can be read"), starts(9));
+}
+
+/// The next checkpoints go to another log; the one before is still of use, because not all of it is in files.
+fn next_log(ledger: &LocalLedger) {
+    let (values, _) = families(&ledger.db);
+    ledger.db.flush_cf(values).expect("it can be written");
+}
+
+/// A ledger whose checkpoints are in several logs, two in each, and the logs.
+fn with_logs(count: usize) -> (tempfile::TempDir, LocalLedger, Vec<PathBuf>) {
+    let (directory, ledger) = ledger();
+    let mut hand = Hand::new();
+    for number in 0..count {
+        if number > 0 {
+            next_log(&ledger);
+        }
+        for _ in 0..2 {
+            let mut writes = vec![state(&address("a"), "count", Some(value(hand.number.to_string())))];
+            writes.extend(hand.publish(0, &["record"], 0));
+            hand.commit(&ledger, writes);
+        }
+    }
+    let logs: Vec<PathBuf> = logs_of(&directory);
+    assert_eq!(logs.len(), count);
+    (directory, ledger, logs)
+}
+
+fn logs_of(directory: &tempfile::TempDir) -> Vec<PathBuf> {
+    let logs = current_log::logs(&directory.path().join("rocksdb")).expect("it can be read");
+    logs.into_iter().map(|(_, file)| file).collect()
+}
+
+/// A log that is not the last one is missed by name, and so is the end of one.
+#[test]
+fn an_older_log_is_missed_by_name() {
+    for shortened in [false, true] {
+        let (directory, ledger, logs) = with_logs(3);
+        drop(ledger);
+        let log = &logs[1];
+        if shortened {
+            // At the end of a checkpoint, where the log itself looks whole.
+            let two = std::fs::metadata(log).expect("it is there").len();
+            let file = std::fs::File::options().write(true).open(log).expect("it is ours");
+            file.set_len(two / 2).expect("it is ours");
+        } else {
+            std::fs::remove_file(log).expect("it is ours");
+        }
+        match LocalLedger::open(directory.path()) {
+            Err(LedgerError::Damaged { file, what }) => assert_eq!(&file, log, "{what}"),
+            other => panic!("{:?}", other.err()),
+        }
+    }
+}
+
+/// RocksDB removes logs that are of no use, the newest of them first; a crash in between leaves the oldest, and a gap.
+#[test]
+fn a_log_of_no_use_that_was_left_behind_does_no_harm() {
+    let (directory, ledger, logs) = with_logs(3);
+    let oldest = std::fs::read(&logs[0]).expect("it is there");
+    let (_, queues) = families(&ledger.db);
+    ledger.db.flush_cf(queues).expect("it can be written");
+    drop(ledger);
+    for log in &logs[..2] {
+        _ = std::fs::remove_file(log);
+    }
+    std::fs::write(&logs[0], oldest).expect("it is ours");
+    assert!(logs[2].exists() && !logs[1].exists(), "there is a gap");
+    let ledger = LocalLedger::open(directory.path()).expect("nothing is missing");
+    assert_eq!(ledger.restore().expect("it can be read").meta.checkpoint, 6);
+    assert_eq!(read_all(&ledger, &lane("")).len(), 6);
 }

@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
+use millpond_engine::Load;
 use tempfile::TempDir;
 
 use super::directory::{checkpoints, directory, refused, with_checkpoints};
 use super::words::*;
-use crate::ledger::{Ledger, LocalLedger};
+use crate::ledger::{Ledger, LedgerError, LocalLedger, Watched};
 
 /// The last file of the data with this ending.
 fn file_of(path: &Path, ending: &str) -> PathBuf {
@@ -88,10 +90,12 @@ fn a_shortened_log_is_refused() {
     let length = fs::metadata(file_of(&path, "log")).expect("it is there").len();
     for length in (0..length).step_by(29).chain([length - 1]) {
         let (_copy, path) = copy(&path);
-        cut(&file_of(&path, "log"), length);
+        let log = file_of(&path, "log");
+        cut(&log, length);
         let (code, message) = refused(&path);
         assert_eq!(code, "MP5007", "{length}: {message}");
-        assert!(message.ends_with("though 5 was confirmed"), "{message}");
+        let words = format!("though 5 was confirmed: its log `{}` ends before that", log.display());
+        assert!(message.ends_with(&words), "{message}");
         assert_eq!(refused(&path).0, "MP5007", "it is refused every time");
     }
 }
@@ -107,7 +111,8 @@ fn a_changed_byte_of_the_log_is_refused() {
         flip(&file_of(&path, "log"), at);
         let (code, message) = refused(&path);
         assert!(["MP5005", "MP5007"].contains(&code), "byte {at}: {code} {message}");
-        assert!(code == "MP5007" || message.contains(".log` is damaged"), "{message}");
+        let words = if code == "MP5007" { ".log` ends before that" } else { ".log` is damaged" };
+        assert!(message.contains(words), "byte {at}: {message}");
     }
 }
 
@@ -117,9 +122,132 @@ fn a_removed_log_is_refused() {
     for count in [1, 50] {
         let (_parent, path) = directory();
         with_checkpoints(&path, count);
-        fs::remove_file(file_of(&path, "log")).expect("it is there");
-        assert_eq!(refused(&path).0, "MP5007");
+        let log = file_of(&path, "log");
+        fs::remove_file(&log).expect("it is there");
+        let (code, message) = refused(&path);
+        assert_eq!(code, "MP5007");
+        assert!(message.ends_with(&format!(": its log `{}` is missing", log.display())), "{message}");
     }
+}
+
+/// All that `with_checkpoints` wrote, or the first error.
+fn all_of(ledger: &LocalLedger) -> Result<String, LedgerError> {
+    let restored = ledger.restore()?;
+    let states = ledger.load(&Load::Address { address: address("a"), bytes: usize::MAX })?;
+    let records = ledger.outbox(&lane(""), 0, usize::MAX, usize::MAX)?;
+    Ok(format!("{restored:?} {states:?} {records:?}"))
+}
+
+/// Whatever byte of a file is changed, at the start or when it is read: the file that is named is that one. Of what is said about
+/// tables RocksDB does not say which one, where their own description is hit: never is another file named.
+#[test]
+fn the_file_that_is_named_is_the_one_that_is_damaged() {
+    let (_parent, path) = directory();
+    with_checkpoints(&path, 50);
+    let whole =
+        all_of(&LocalLedger::open(&path).expect("it is whole, and the log goes into files")).expect("it is whole");
+    let files = fs::read_dir(path.join("rocksdb")).expect("it is there");
+    let names = files.map(|file| file.expect("it is there").file_name().into_string().expect("text"));
+    let mut named = Vec::new();
+    for name in names.filter(|name| name.ends_with(".sst") || name.starts_with("MANIFEST") || name == "CURRENT") {
+        let length = fs::metadata(path.join("rocksdb").join(&name)).expect("it is there").len() as usize;
+        let (mut found, mut unnamed) = (0, 0);
+        for at in (0..length).step_by(1 + length / 100) {
+            let (_copy, path) = copy(&path);
+            let file = path.join("rocksdb").join(&name);
+            flip(&file, at);
+            match LocalLedger::open(&path).and_then(|ledger| all_of(&ledger)) {
+                Ok(read) => assert_eq!(read, whole, "byte {at} of {name} means nothing"),
+                Err(LedgerError::Damaged { file: said, .. }) if said == file => found += 1,
+                Err(LedgerError::Damaged { file: said, .. }) if said == path.join("rocksdb") => unnamed += 1,
+                Err(error) => panic!("byte {at} of {name}: {error:?}"),
+            }
+        }
+        assert!(unnamed == 0 || name.ends_with(".sst") && unnamed < found, "{name}: {found} {unnamed}");
+        named.push((name, found));
+    }
+    assert_eq!(named.iter().filter(|(name, _)| name.ends_with(".sst")).count(), 2, "{named:?}");
+    assert!(named.len() == 4 && named.iter().all(|(_, found)| *found > 0), "{named:?}");
+}
+
+/// A manifest that is cut inside an entry is refused before anything is changed: with its end back, all is there.
+#[test]
+fn a_shortened_manifest_is_refused_and_nothing_is_removed() {
+    let (_parent, path) = directory();
+    with_checkpoints(&path, 50);
+    assert_eq!(checkpoints(&path), 50, "and the log goes into files");
+    let files = fs::read_dir(path.join("rocksdb")).expect("it is there").map(|file| file.expect("it is").path());
+    let is = |file: &PathBuf| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("MANIFEST"));
+    let name = files.filter(is).max().and_then(|file| file.file_name().map(ToOwned::to_owned)).expect("there is one");
+    let bytes = fs::read(path.join("rocksdb").join(&name)).expect("it is there");
+    // Entries of a manifest this small are in one block: a checksum, a length, a kind, and what they say.
+    let mut ends = vec![0];
+    while let [.., at] = ends[..]
+        && at + 7 <= bytes.len()
+    {
+        ends.push(at + 7 + usize::from(u16::from_le_bytes([bytes[at + 4], bytes[at + 5]])));
+    }
+    let mut named = 0;
+    for length in (1..bytes.len()).step_by(5) {
+        let (_copy, path) = copy(&path);
+        let manifest = path.join("rocksdb").join(&name);
+        cut(&manifest, length as u64);
+        match LocalLedger::open(&path) {
+            Err(LedgerError::Damaged { file, what }) if file == manifest => {
+                named += 1;
+                fs::write(&manifest, &bytes).expect("it is ours");
+                assert_eq!(checkpoints(&path), 50, "{length}: {what}");
+            }
+            // It looks like that of an older time: what is missing then is told.
+            Err(error) if ends.contains(&length) => assert!(error.is_loss(), "{length}: {error:?}"),
+            // Nothing depends on what is gone.
+            Ok(ledger) => assert_eq!(ledger.restore().expect("it can be read").meta.checkpoint, 50, "{length}"),
+            Err(error) => panic!("{length}: {error:?}"),
+        }
+    }
+    assert!(named > bytes.len() / 10, "{named}");
+}
+
+/// Damage that is met while it is open is an error of its file, and final; so is a file that becomes shorter.
+#[test]
+fn damage_that_is_met_while_it_is_open_names_the_file() {
+    let (_parent, path) = directory();
+    with_checkpoints(&path, 50);
+    assert_eq!(checkpoints(&path), 50, "and the log goes into files");
+    for shortened in [false, true] {
+        let (_copy, path) = copy(&path);
+        let values = table_of(&path, b"millpond.address");
+        if shortened {
+            let ledger = LocalLedger::open(&path).expect("it is whole");
+            cut(&values, 1);
+            told(ledger, &values);
+        } else {
+            flip(&values, 3);
+            told(LocalLedger::open(&path).expect("a start does not read all of a file"), &values);
+        }
+    }
+}
+
+/// Whoever reads is told, and so is whoever watches.
+fn told(ledger: LocalLedger, file: &Path) {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let hears = Arc::clone(&heard);
+    let watched = Watched::new(Arc::new(ledger), move |error| hears.lock().expect("no panic").push(error));
+    watched.restore().expect("that is in another file");
+    assert!(heard.lock().expect("no panic").is_empty());
+    let error = watched.load(&Load::Address { address: address("a"), bytes: usize::MAX }).expect_err("it is damaged");
+    for error in [&error, heard.lock().expect("no panic").first().expect("it is told")] {
+        assert!(matches!(error, LedgerError::Damaged { file: named, .. } if named == file), "{error:?}");
+        assert!(error.is_final() && error.code() == "MP5005", "{error:?}");
+    }
+}
+
+/// The file of data with these bytes in it.
+fn table_of(path: &Path, bytes: &[u8]) -> PathBuf {
+    let files = fs::read_dir(path.join("rocksdb")).expect("it is there").map(|file| file.expect("it is there").path());
+    let mut tables = files.filter(|file| file.extension().is_some_and(|ending| ending == "sst"));
+    let has = |file: &PathBuf| fs::read(file).expect("it can be read").windows(bytes.len()).any(|it| it == bytes);
+    tables.find(has).expect("there is one")
 }
 
 /// A file of data that is missing, shortened or longer is named at the start, and so are the others that a start needs.

@@ -38,6 +38,11 @@ pub fn refused(path: &Path) -> (&'static str, String) {
     }
 }
 
+/// What to do, for the same.
+fn hint(path: &Path) -> &'static str {
+    LocalLedger::open(path).err().and_then(|error| error.hint()).expect("it is refused, with a hint")
+}
+
 pub fn checkpoints(path: &Path) -> u64 {
     LocalLedger::open(path).expect("it is whole").restore().expect("it can be read").meta.checkpoint
 }
@@ -57,6 +62,21 @@ fn a_directory_is_private_and_explains_itself() {
     }
     assert_eq!(fs::read_to_string(path.join("FORMAT")).expect("it is there"), "millpond ledger format 2\n");
     assert!(fs::read_to_string(path.join("README.txt")).expect("it is there").contains("Millpond"));
+}
+
+/// A start takes back what was loosened, and does not mind what is narrower.
+#[test]
+fn a_directory_that_was_opened_to_others_is_private_again() {
+    let (_parent, path) = directory();
+    with_checkpoints(&path, 1);
+    for folder in [path.clone(), path.join("rocksdb")] {
+        for loose in [0o755, 0o770, 0o777, 0o2750, 0o701] {
+            fs::set_permissions(&folder, fs::Permissions::from_mode(loose)).expect("it is ours");
+            assert_eq!(checkpoints(&path), 1);
+            let mode = fs::metadata(&folder).expect("it is there").permissions().mode();
+            assert_eq!(mode & 0o7777, 0o700, "{loose:o} of {}", folder.display());
+        }
+    }
 }
 
 /// An empty directory that somebody else made is taken, and made private.
@@ -116,18 +136,25 @@ fn a_directory_that_is_not_whole_is_refused() {
     with_checkpoints(&path, 2);
     let format = path.join("FORMAT");
     fs::write(path.join("APPLICATION"), "").expect("it is ours");
-    fs::write(&format, "").expect("it is ours");
-    assert_eq!(refused(&path).0, "MP5001");
+    for words in [&b""[..], b"millpond ledger format 0\n", b"\xff\xfe"] {
+        fs::write(&format, words).expect("it is ours");
+        let (code, message) = refused(&path);
+        assert_eq!(code, "MP5001");
+        assert!(message.ends_with("is not whole: its file `FORMAT` does not name a format"), "{message}");
+    }
     fs::remove_file(&format).expect("it is ours");
     let (code, message) = refused(&path);
     assert_eq!(code, "MP5001");
     assert!(message.contains("`FORMAT` is missing"), "{message}");
+    assert!(hint(&path).starts_with("bring the whole directory back"), "{}", hint(&path));
     fs::write(&format, "millpond ledger format 2\n").expect("it is ours");
     assert_eq!(checkpoints(&path), 2);
     fs::remove_dir_all(path.join("rocksdb")).expect("it is ours");
     let (code, message) = refused(&path);
     assert_eq!(code, "MP5001");
-    assert!(message.contains("`rocksdb` is missing"), "{message}");
+    assert!(message.ends_with("is not whole: its folder `rocksdb` with the data is missing"), "{message}");
+    assert!(hint(&path).starts_with("bring the whole directory back"), "{}", hint(&path));
+    assert!(!path.join("rocksdb").exists(), "nothing was filled up");
 }
 
 /// A start that was interrupted while it made the directory is done again.

@@ -23,6 +23,20 @@ impl World {
         }
     }
 
+    /// Who was told to stop, and did, has nothing that the ledger has not.
+    pub(super) fn nothing_is_lost(&self) -> Result<(), String> {
+        for address in &self.scenario.addresses {
+            let Some(view) = self.engine.view(address) else { continue };
+            let load = Load::Address { address: address.clone(), bytes: usize::MAX };
+            let Loaded::Address(LoadedAddress { states, .. }) = self.ledger.load(&load) else { continue };
+            let kept = |name, value| states.iter().any(|(it, kept)| it == name && kept == value);
+            if let Some(lost) = view.states.iter().find(|state| !kept(&state.name, &state.value)) {
+                return Err(format!("the engine stopped, but the ledger has `{}` of {address} otherwise", lost.name));
+            }
+        }
+        Ok(())
+    }
+
     /// An invocation is taken out: a person wants it, or its function rejected it and the policy says so.
     pub(super) fn given_up(&mut self, letter: &DeadLetter, lane: Option<LaneId>) -> Result<(), String> {
         let node = number(&letter.invocation.argument);

@@ -3,8 +3,11 @@
 mod broker;
 mod chaos;
 mod copies;
+mod groups;
 mod ingress;
 mod measure;
+mod moved;
+mod producing;
 mod reading;
 mod security;
 mod trouble;

@@ -5,6 +5,7 @@
 //! Each test owns its processes, its ports and its data folder. Nothing here measures time in order to judge it: waits
 //! end when what they wait for is there, and have a generous deadline.
 
+mod damage;
 mod dead_letters;
 mod delivery;
 mod dependencies;
@@ -14,13 +15,16 @@ mod http;
 mod kafka;
 mod kills;
 mod lifecycle;
+mod metrics;
 mod operations;
 mod oracle;
 mod power;
 mod reach;
+mod readme;
 mod reminder;
 mod replay;
 mod runtime;
+mod scrape;
 mod transactions;
 mod wait;
 

@@ -1,6 +1,7 @@
 //! The promises to whoever runs a node: every metric has the value that the work must give, and what is shown is what is.
 
 use std::process::Command;
+use std::time::Instant;
 
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 use crate::functions::Functions;
 use crate::http::{self, Event};
 use crate::runtime::{Installation, Runtime};
+use crate::scrape::{Scrape, becomes};
 use crate::wait::eventually;
 
 fn order(number: u64, order: &Value) -> Event {
@@ -24,21 +26,7 @@ const METERED: &str = r#"namespace="example",name="metered""#;
 const SINK: &str = r#"namespace="example",name="sink""#;
 const KEEPER: &str = r#"namespace="example",name="keeper""#;
 
-/// Everything that a scrape says, line by line.
-struct Scrape(String);
-
 impl Scrape {
-    async fn of(client: &Client, runtime: &Runtime) -> Scrape {
-        let answer = client.get(format!("http://{}/metrics", runtime.field("admin"))).send().await.expect("an answer");
-        assert_eq!(answer.status(), StatusCode::OK);
-        Scrape(answer.text().await.expect("a body"))
-    }
-
-    fn value(&self, series: &str) -> f64 {
-        let value = self.0.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        value.unwrap_or_else(|| panic!("no {series} in\n{}", self.0)).parse().expect("a number")
-    }
-
     /// What a metric of `example/metered` says.
     fn metered(&self, name: &str) -> f64 {
         self.value(&format!("statefun_function_{name}{{{METERED}}}"))
@@ -61,14 +49,6 @@ async fn at_rest(client: &Client, runtime: &Runtime, invocations: f64) -> Scrape
     .await
 }
 
-async fn becomes(client: &Client, runtime: &Runtime, series: &str, expected: f64) {
-    eventually(&format!("{series} to be {expected}"), async || {
-        let found = Scrape::of(client, runtime).await.value(series);
-        (found == expected).then_some(())
-    })
-    .await;
-}
-
 async fn address(client: &Client, runtime: &Runtime, path: &str) -> Value {
     let url = format!("http://{}/v1/addresses/{path}", runtime.field("admin"));
     client.get(url).send().await.expect("an answer").json().await.expect("JSON")
@@ -82,6 +62,7 @@ async fn every_metric_says_what_was_done() {
     };
     let installation = Installation::new(&functions.module());
     let client = http::client();
+    let began = Instant::now();
     let runtime = installation.start();
 
     // One order: two messages, one record, one delayed message. The answer to the first request is no message of its own.
@@ -118,6 +99,7 @@ async fn every_metric_says_what_was_done() {
     // One call is held; two more messages wait, which is the limit: the producer of the second waits as well.
     http::accepted(&client, &runtime, &order(3, &json!({ "hold": true }))).await;
     becomes(&client, &runtime, &format!("statefun_function_inflight_async_ops{{{METERED}}}"), 1.0).await;
+    let held_since = Instant::now();
     http::accepted(&client, &runtime, &order(4, &json!({ "later_ms": [3_600_000] }))).await;
     let (held, ingress) = (client.clone(), runtime.field("ingress").to_owned());
     let blocked = tokio::spawn(async move { http::put(&held, &ingress, &order(5, &json!({}))).await });
@@ -139,11 +121,17 @@ async fn every_metric_says_what_was_done() {
     assert!(!blocked.is_finished());
     held_up(&client, &runtime).await;
 
+    let held = held_since.elapsed().as_secs_f64();
     client.post(functions.url().replace("/statefun", "/open")).send().await.expect("an answer");
     assert_eq!(blocked.await.expect("no panic").expect("an answer").status(), StatusCode::OK);
     let scrape = at_rest(&client, &runtime, 5.0).await;
     // The two that waited went out together.
     assert_eq!((scrape.metered("in_total"), scrape.latencies()), (8.0, 4.0));
+    // One call took as long as it was held at least, and none longer than the test.
+    let sum = scrape.metered("remote_invocation_latency_seconds_sum");
+    assert!(held <= sum && sum <= 4.0 * began.elapsed().as_secs_f64(), "{held} {sum}");
+    let all = format!(r#"statefun_function_remote_invocation_latency_seconds_bucket{{{METERED},le="+Inf"}}"#);
+    assert_eq!(scrape.value(&all), 4.0);
     for name in ["num_blocked_address", "inflight_async_ops", "num_backlog"] {
         assert_eq!(scrape.metered(name), 0.0, "{name}");
     }

@@ -4,7 +4,7 @@
 //! library that notes each write and each sync (`power/shim.c`, compiled when the test starts). After a kill the notes are
 //! read, and what was not durable is taken back: of each file, everything since its last sync or a part from the end, down to
 //! the middle of a write; of each folder, names that were made, moved or removed since the folder was synced.
-//! The same library lets writes and syncs fail.
+//! The same library lets reads, writes and syncs fail.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
@@ -62,7 +62,7 @@ impl Power {
         }
     }
 
-    /// From now on what these words name fails: `write`, `sync` or `create`, and `enospc` or `eio`.
+    /// From now on what these words name fails: `read`, `write`, `sync` or `create`, and `enospc` or `eio`.
     pub fn fail(&self, words: &str) {
         let new = self.folder.path().join("fault.new");
         fs::write(&new, words).expect("it is ours");

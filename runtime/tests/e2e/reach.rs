@@ -9,6 +9,7 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use crate::functions::python;
 use crate::http::{self, Event};
 use crate::runtime::{Installation, first_line};
+use crate::wait::eventually;
 
 /// The function server; its process ends with this value.
 struct Server(Child);
@@ -50,6 +51,47 @@ fn make_certificates(folder: &Path, client_key: &Path) {
     let client = KeyPair::from_pem(&key).expect("a key");
     let names = CertificateParams::new(Vec::new()).expect("no names");
     write("client.pem", names.signed_by(&client, &authority).expect("a certificate").pem());
+}
+
+/// Says what is wrong with three ways to the same server: no certificate shown, TLS not spoken, TLS spoken to the wrong port.
+/// MP4033, MP4014, MP4034.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_way_that_is_wrong_is_told() {
+    let Some(python) = python("reach") else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("credentials/testdata");
+    make_certificates(folder.path(), &testdata.join("plain.pem"));
+    std::fs::write(folder.path().join("token"), "any").expect("a file");
+    let (_server, tls, plain) = tokio::task::block_in_place(|| start(&python, folder.path()));
+    let ways = [
+        ("bare/counter", "bare", format!("https://localhost:{tls}"), "MP4033", "there is no `client_cert` to show"),
+        ("open/counter", "open", format!("http://localhost:{tls}"), "MP4014", "the endpoint speaks TLS"),
+        ("shut/counter", "shut", format!("https://localhost:{plain}"), "MP4034", "the endpoint does not speak TLS"),
+    ];
+    let mut module = "kind: io.statefun.playground.v1/ingress\nspec:\n  port: 0\n".to_owned();
+    for (_, namespace, url, ..) in &ways {
+        let trust = match url.starts_with("https") {
+            true => format!("  transport:\n    trust_cacerts: {}/ca.pem\n", folder.path().display()),
+            false => String::new(),
+        };
+        module += &format!(
+            "---\nkind: io.statefun.endpoints.v2/http\nspec:\n  functions: {namespace}/*\n  urlPathTemplate: {url}/statefun\n{trust}"
+        );
+    }
+    let installation = Installation::new(&module);
+    let client = http::client();
+    let runtime = installation.start();
+    for (function, _, _, code, words) in ways {
+        http::accepted(&client, &runtime, &event(function, 1)).await;
+        eventually(&format!("{code} in the log"), async || {
+            let log = runtime.log();
+            log.lines().any(|line| line.contains(function) && line.contains(code) && line.contains(words)).then_some(())
+        })
+        .await;
+    }
+    runtime.terminate();
 }
 
 fn event(function: &'static str, number: usize) -> Event {

@@ -131,6 +131,15 @@ impl Installation {
         })
     }
 
+    /// The same module and a copy of the data, in a folder of its own. No process runs.
+    pub fn copy(&self) -> Installation {
+        let module = std::fs::read_to_string(self.folder.path().join("module.yaml")).expect("it was written");
+        let copy = Installation::new(&module);
+        let copied = Command::new("cp").arg("-a").args([self.data(), copy.data()]).status();
+        assert!(copied.expect("there is `cp`").success());
+        copy
+    }
+
     /// Its data folder.
     pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")
@@ -188,6 +197,11 @@ impl Runtime {
         let line = limits.lines().find_map(|line| line.strip_prefix(name)).expect("a limit of that name");
         let mut words = line.split_whitespace().map(str::to_owned);
         (words.next().expect("the soft limit"), words.next().expect("the hard limit"))
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("our own child can be waited for").is_some()
     }
 
     /// Waits for it to end by itself: its exit code, and what it wrote to its log.

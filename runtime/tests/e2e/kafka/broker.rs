@@ -53,6 +53,16 @@ impl Broker {
         })
     }
 
+    /// The same, whose own certificate is over.
+    pub fn secure_but_over() -> Option<Broker> {
+        Broker::start_behind(|folder| {
+            let made = Command::new(script()).arg("tls").arg(folder).status().expect("the script can be run");
+            assert!(made.success(), "certificates can be made");
+            let tls = folder.join("tls");
+            std::fs::copy(tls.join("expired.p12"), tls.join("server.p12")).expect("both are there");
+        })
+    }
+
     /// One of a test's own.
     pub fn start() -> Option<Broker> {
         Broker::start_behind(|_| {})
@@ -197,6 +207,24 @@ impl Broker {
         reader.places
     }
 
+    /// Key and partition of each record of a topic, once there are so many.
+    pub fn placed(&self, topic: &str, count: usize) -> Vec<(Option<String>, i32)> {
+        let mut reader = Reader::new(self, topic);
+        reader.read_until(count);
+        reader.placed
+    }
+
+    /// One of Kafka's own tools: what it says on standard output.
+    pub fn tool(&self, arguments: &[&str]) -> String {
+        let output = Command::new(script())
+            .args(["tool".as_ref(), self.folder.path().as_os_str()])
+            .args(arguments)
+            .output()
+            .expect("the script can be run");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
     /// Somebody who sends records, each once also when the broker dies meanwhile.
     pub fn sender(&self) -> Sender {
         let producer = self
@@ -296,6 +324,7 @@ struct Reader {
     consumer: BaseConsumer,
     by_key: BTreeMap<String, Vec<String>>,
     places: BTreeMap<String, i32>,
+    placed: Vec<(Option<String>, i32)>,
     count: usize,
     partitions: usize,
 }
@@ -317,7 +346,7 @@ impl Reader {
             list.add_partition_offset(topic, number as i32, Offset::Beginning).expect("an offset");
         }
         consumer.assign(&list).expect("partitions of a topic");
-        Reader { consumer, by_key: BTreeMap::new(), places: BTreeMap::new(), count: 0, partitions }
+        Reader { consumer, by_key: BTreeMap::new(), places: BTreeMap::new(), placed: Vec::new(), count: 0, partitions }
     }
 
     /// Until there are so many, and the ends of all partitions were seen behind them: one record too many would be there.
@@ -328,6 +357,7 @@ impl Reader {
             match self.consumer.poll(Duration::from_millis(100)) {
                 Some(Ok(message)) => {
                     let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
+                    self.placed.push((message.key().map(|key| text(Some(key))), message.partition()));
                     self.places.insert(text(message.key()), message.partition());
                     self.by_key.entry(text(message.key())).or_default().push(text(message.payload()));
                     self.count += 1;

@@ -1,7 +1,8 @@
 """Counts the numbers of each id, and says so on a topic: the function of the tests about Kafka.
 
 In:    `com.example.fns/counter`, message `com.example.types/Number` (JSON): `7`. The id is `<anything>><topic>`.
-Out:   per number a record on that topic, under the id: `<how many so far>:<number>`.
+Out:   per number a record on that topic, under the id: `<how many so far>:<number>`. Ids that begin with `keyless` have none
+       there, those that begin with `empty` an empty one.
 State: `seen`.
 
 `com.example.fns/odd` gets what is no number, and says `odd:<its type>` there.
@@ -26,9 +27,10 @@ def counter(context, message):
     """One record for each message."""
     number = message.as_type(NUMBER)
     context.storage.seen = (context.storage.seen or 0) + 1
-    topic = context.address.id.rpartition(">")[2]
+    key, _, topic = context.address.id.rpartition(">")
+    key = None if key.startswith("keyless") else "" if key.startswith("empty") else context.address.id
     context.send_egress(kafka_egress_message(
-        typename="com.example/out", topic=topic, key=context.address.id, value=f"{context.storage.seen}:{number}"))
+        typename="com.example/out", topic=topic, key=key, value=f"{context.storage.seen}:{number}"))
 
 
 @functions.bind("com.example.fns/odd")

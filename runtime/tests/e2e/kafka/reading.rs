@@ -1,9 +1,8 @@
-//! Where reading begins, what becomes of records that cannot be messages, and where records go.
+//! Where reading begins, and what becomes of records that cannot be messages.
 
-use std::fmt::Write as _;
 use std::time::Instant;
 
-use super::broker::{Broker, Topics};
+use super::broker::Broker;
 use super::{Counting, EARLIEST, EXACTLY_ONCE, module};
 use crate::functions::Functions;
 use crate::wait::DEADLINE;
@@ -104,27 +103,4 @@ async fn records_that_are_no_messages() {
 
 async fn until_log(runtime: &crate::runtime::Runtime, words: &str) {
     crate::wait::eventually(words, async || runtime.log().contains(words).then_some(())).await;
-}
-
-/// Records land in the partition where Kafka's own Java client puts those of their key; every semantic brings them there.
-#[tokio::test(flavor = "multi_thread")]
-async fn records_land_where_java_puts_them() {
-    let Some(broker) = Broker::shared() else { return };
-    let Some(functions) = Functions::start_for_tests("kafka") else { return };
-    let Topics { numbers, counts } = broker.topics(12);
-    let mut lines = String::new();
-    for number in 0..1000 {
-        let _ = writeln!(lines, "key-{number}-\u{fc}>{counts}={number}");
-    }
-    tokio::task::block_in_place(|| broker.send_with_java(&numbers, &lines));
-    let java = tokio::task::block_in_place(|| broker.places(&numbers, 1000));
-    for semantic in ["", "  deliverySemantic:\n    type: none\n", EXACTLY_ONCE] {
-        let topics = Topics { numbers: numbers.clone(), counts: counts.clone() };
-        let installation = crate::runtime::Installation::new(&module(&functions, &broker, &topics, EARLIEST, semantic));
-        let before = if semantic.is_empty() { 0 } else { 1000 };
-        let runtime = installation.start();
-        let ours = tokio::task::block_in_place(|| broker.places(&counts, before + 1000));
-        assert_eq!(ours, java, "{semantic}");
-        runtime.terminate();
-    }
 }

@@ -1,10 +1,11 @@
 """Does what each message says, so that a test knows every number: the functions of the test about metrics.
 
 In:    `example/metered`, message `example.types/Order` (JSON), every field optional:
-       `{"send": 2, "records": 1, "later_ms": [10], "hold": true, "fail_once": true}`.
-Out:   so many messages to `example/sink` (ids `0`, `1`, ...), records on topic `out`, and delayed messages to
+       `{"send": 2, "records": 1, "later_ms": [10], "hold": true, "fail_once": true, "fail": true,
+       "payload": "text"}`. The same as `narrow/gated`.
+Out:   so many messages to `example/sink` (ids `0`, `1`, ...), records with the payload on topic `out`, and delayed messages to
        `example/keeper`, id `later`, or to itself, when the delay is over a minute. `hold` waits for `POST /open`; `fail_once`
-       raises the first time that it is seen.
+       raises the first time that it is seen, `fail` always.
 State: the keeper's `orders` of each id, which live an hour after they were written.
 """
 
@@ -32,19 +33,22 @@ gate = asyncio.Event()
 failed = []
 
 
+@functions.bind("narrow/gated")
 @functions.bind("example/metered")
 async def metered(context, message):
     """What the order says, in that order."""
     order = message.as_type(ORDER)
     if order.get("hold"):
         await gate.wait()
+    if order.get("fail"):
+        raise ValueError("as it always is")
     if order.get("fail_once") and not failed:
         failed.append(order)
         raise ValueError("as it was told")
     for number in range(order.get("send", 0)):
         context.send(message_builder("example/sink", str(number), str_value="now"))
     for _ in range(order.get("records", 0)):
-        value = {"topic": "out", "payload": "record"}
+        value = {"topic": "out", "payload": order.get("payload", "record")}
         context.send_egress(egress_message_builder("io.statefun.playground/egress", value=value, value_type=EGRESS_RECORD))
     for delay in order.get("later_ms", []):
         own = delay > 60_000

@@ -284,6 +284,15 @@ ssize_t write(int fd, const void *bytes, size_t count)
     WRITING(fd, place(fd), count, real_write(fd, bytes, count));
 }
 
+#define PREAD(name)                                                           \
+    ssize_t name(int fd, void *bytes, size_t count, off_t at)                 \
+    {                                                                         \
+        REAL(ssize_t, #name, int, void *, size_t, off_t);                     \
+        return watched(fd) && fault("read") ? -1 : real(fd, bytes, count, at); \
+    }
+PREAD(pread)
+PREAD(pread64)
+
 #define PWRITE(name)                                                          \
     ssize_t name(int fd, const void *bytes, size_t count, off_t at)           \
     {                                                                         \
