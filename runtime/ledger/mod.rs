@@ -270,7 +270,7 @@ impl LedgerError {
         match self {
             LedgerError::Storage { source, .. } => match source.kind() {
                 rocksdb::ErrorKind::Corruption => true,
-                rocksdb::ErrorKind::IOError => !lacks(&source.to_string()),
+                rocksdb::ErrorKind::IOError => !lacks(source.as_ref()),
                 _ => false,
             },
             LedgerError::Random(_) => false,
