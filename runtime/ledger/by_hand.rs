@@ -9,7 +9,7 @@ use millpond_engine::{Invocation, StateValue};
 use super::LedgerError;
 use super::records::corrupt;
 
-/// Writes the [`StateRecord`] of a value in place of what is in `into`.
+/// Writes the [`StateRecord`](super::records::StateRecord) of a value in place of what is in `into`.
 pub fn encode_state(value: &StateValue, into: &mut Vec<u8>) {
     into.clear();
     put_number(into, 1, value.written);
@@ -18,7 +18,7 @@ pub fn encode_state(value: &StateValue, into: &mut Vec<u8>) {
     put_bytes(into, 4, &value.value);
 }
 
-/// Writes the [`PendingRecord`] of an invocation in place of what is in `into`.
+/// Writes the [`PendingRecord`](super::records::PendingRecord) of an invocation in place of what is in `into`.
 pub fn encode_pending(invocation: &Invocation, into: &mut Vec<u8>) {
     into.clear();
     put_number(into, 1, invocation.arrived);
@@ -34,7 +34,7 @@ pub fn encode_pending(invocation: &Invocation, into: &mut Vec<u8>) {
     put_bytes(into, 3, &invocation.argument);
 }
 
-/// Writes the [`OutboxRecord`] of these records in place of what is in `into`.
+/// Writes the [`OutboxRecord`](super::records::OutboxRecord) of these records in place of what is in `into`.
 pub fn encode_outbox(records: &[Bytes], into: &mut Vec<u8>) {
     into.clear();
     for record in records {
@@ -76,7 +76,7 @@ fn varint_bytes(number: u64) -> usize {
     (64 - (number | 1).leading_zeros() as usize).div_ceil(7)
 }
 
-/// Where the records in an encoded [`OutboxRecord`] are, so that a part of them can be copied without the rest.
+/// Where the records in an encoded [`OutboxRecord`](super::records::OutboxRecord) are, so that a part of them can be copied without the rest.
 ///
 /// # Errors
 /// [`LedgerError::Corrupt`] when the bytes are no such record.
@@ -128,9 +128,12 @@ fn varint(bytes: &[u8], at: &mut usize) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use millpond_protocol::{Address, TypeName};
     use proptest::prelude::*;
+    use prost::Message;
 
     use super::*;
+    use crate::ledger::records::{AddressRecord, OutboxRecord, PendingRecord, StateRecord};
 
     proptest! {
         /// The ranges of an outbox record are its records, unknown fields of a later version notwithstanding.

@@ -35,7 +35,7 @@
 //! which the shorter comes first and equally long ones are in byte order: the order of [`Place`](millpond_engine::Place).
 //! This layout is part of the format of the directory. It grows by new kinds; what is here does not change.
 
-use millpond_engine::{KEY_GROUPS, LaneName, Millis, Partition, Sequence, key_group};
+use millpond_engine::{LaneName, Millis, Partition, Sequence, key_group};
 use millpond_protocol::{Address, TypeName};
 
 use super::key::Rest;

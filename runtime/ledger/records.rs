@@ -13,6 +13,7 @@ use millpond_engine::{
 use millpond_protocol::{Address, TypeName};
 use prost::Message;
 
+pub use super::by_hand::{encode_outbox, encode_pending, encode_state, outbox_ranges};
 use super::{LedgerError, keys};
 
 /// A state value.
