@@ -20,7 +20,6 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -160,8 +159,22 @@ impl Ledger for LocalLedger {
         books::refuse(&self.db, lane, refused)
     }
 
-    fn refused(&self, lane: &LaneName) -> Result<BTreeMap<u64, RefusedByEgress>, LedgerError> {
-        books::refused(&self.db, lane)
+    fn refused(
+        &self,
+        lane: &LaneName,
+        after: u64,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<RefusedByEgress>, LedgerError> {
+        View::of(&self.db).refused(lane, after, limit, bytes)
+    }
+
+    fn refused_count(&self, lane: &LaneName) -> Result<u64, LedgerError> {
+        View::of(&self.db).refused_count(lane)
+    }
+
+    fn discard(&self, lane: &LaneName, sequence: u64) -> Result<bool, LedgerError> {
+        books::discard(&self.db, lane, sequence)
     }
 
     fn delayed(
