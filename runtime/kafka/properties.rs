@@ -59,7 +59,6 @@ impl Settings {
     }
 
     /// What one is set to.
-    #[cfg(test)]
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }

@@ -4,7 +4,10 @@ mod broker;
 mod chaos;
 mod copies;
 mod measure;
+mod outage;
+mod overrides;
 mod reading;
+mod rights;
 mod security;
 mod trouble;
 
