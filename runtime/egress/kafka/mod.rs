@@ -243,3 +243,6 @@ const CALL: Duration = Duration::from_secs(10);
 
 /// How long a thread that has to leave waits for what is under way. What does not arrive is sent by the next start.
 const GRACE: Duration = Duration::from_secs(1);
+
+/// No answer for that long is worth a line.
+const SLOW: Duration = Duration::from_secs(5);

@@ -14,7 +14,7 @@ use tracing::{debug, error};
 use super::session::{Session, Unsent, is_refusal, record_bytes};
 use super::standing::State;
 use super::trouble::{Cause, Trouble, topic_of};
-use super::{Around, EgressHalted, GRACE, Word, next_word};
+use super::{Around, EgressHalted, GRACE, SLOW, Word, next_word};
 use crate::kafka::{Settings, aside};
 use crate::ledger::{LedgerError, RefusedByEgress};
 
@@ -37,6 +37,8 @@ pub(super) struct Driver {
     /// Everything up to this one was sent, in this session.
     sent: u64,
     in_flight: BTreeSet<u64>,
+    /// When something was reported last, or sent while nothing was in flight.
+    moved: Instant,
     /// No new producer before.
     rests_until: Option<Instant>,
     failures: u32,
@@ -72,6 +74,7 @@ impl Driver {
             confirmed: first - 1,
             sent: first - 1,
             in_flight: BTreeSet::new(),
+            moved: Instant::now(),
             rests_until: None,
             failures: 0,
             complaint: None,
@@ -140,7 +143,12 @@ impl Driver {
             let Some(session) = &mut self.session else { return Ok(()) };
             let sent = Sent { sequence, bytes: record_bytes(&record) };
             match session.send(sent, &record) {
-                Ok(()) if self.tracked => _ = self.in_flight.insert(sequence),
+                Ok(()) if self.tracked => {
+                    if self.in_flight.is_empty() {
+                        self.moved = Instant::now();
+                    }
+                    self.in_flight.insert(sequence);
+                }
                 Ok(()) => {}
                 Err(Unsent::Refused(why)) => self.refuse(sequence, &why)?,
                 Err(Unsent::Failed(error)) => return self.failed(&error, Some(sequence)),
@@ -156,6 +164,13 @@ impl Driver {
         let Some(session) = &mut self.session else { return Ok(()) };
         let events = session.events();
         self.complaint = events.complaint().or(self.complaint.take());
+        if !events.reports.is_empty() {
+            self.moved = Instant::now();
+        } else if !self.in_flight.is_empty() && self.moved.elapsed() >= SLOW && !self.around.leave.is_told() {
+            // A cluster that does not answer makes no error for minutes.
+            let words = format!("no answer for {} s", self.moved.elapsed().as_secs());
+            self.trouble.held_up(&self.around.id, self.failures, &words);
+        }
         let mut failed = None;
         for (report, error) in events.reports {
             match error {

@@ -22,7 +22,7 @@ use super::reset::{self, Outcome, Place, Reset};
 use super::session::{Session, Unsent, is_refusal, record_bytes};
 use super::standing::State;
 use super::trouble::{Cause, Trouble, is_purged, topic_of};
-use super::{Around, CALL, EgressHalted, GRACE, Word, next_word};
+use super::{Around, CALL, EgressHalted, GRACE, SLOW, Word, next_word};
 use crate::kafka::{Settings, aside};
 use crate::ledger::{LedgerError, RefusedByEgress};
 
@@ -48,6 +48,8 @@ pub(super) struct Driver {
     /// The topic that this producer may not write to.
     denied_topic: Option<String>,
     trouble: Trouble,
+    /// The failure that was told last, as the publisher counts them.
+    attempt: u32,
     pace: Pace,
     /// The open transaction: since when, how many records, how many bytes.
     sending: (Option<Instant>, u64, u64),
@@ -120,6 +122,7 @@ impl Driver {
             complaint: None,
             denied_topic: None,
             trouble,
+            attempt: 0,
             pace: Pace::default(),
             sending: (None, 0, 0),
             looked_up: 0,
@@ -177,6 +180,7 @@ impl Driver {
         const REPORTS: Duration = Duration::from_micros(300);
         const IDLE: Duration = Duration::from_millis(200);
         self.look();
+        self.say_what_takes_long();
         if !self.told.is_empty() {
             return;
         }
@@ -191,6 +195,19 @@ impl Driver {
             Some(Word::Stop) => self.told.push_back(Input::Stop),
             None if self.publisher.wake_at().is_some_and(|due| due <= self.now()) => self.told.push_back(Input::Tick),
             None => {}
+        }
+    }
+
+    /// A cluster that does not answer makes no error for minutes.
+    fn say_what_takes_long(&mut self) {
+        let view = self.publisher.view();
+        if let (Some(began), records, _) = self.sending
+            && view.phase == Phase::Publishing
+            && began.elapsed() >= SLOW
+            && !self.around.leave.is_told()
+        {
+            let words = format!("no answer to a transaction of {records} records for {} s", began.elapsed().as_secs());
+            self.trouble.held_up(&self.around.id, view.attempts, &words);
         }
     }
 
@@ -324,6 +341,7 @@ impl Driver {
             }
             Output::Confirm { upto } => {
                 self.around.standing.published(upto);
+                self.attempt = 0;
                 self.goes_on();
                 (self.around.free)(upto);
             }
@@ -479,7 +497,9 @@ impl Driver {
             Notice::Doubt { attempt, next_ms, kind, error } => {
                 debug!(%egress, attempt, next_ms, ?kind, %error, "new producer");
                 self.around.standing.restart();
-                if *attempt > 0 && !self.around.leave.is_told() {
+                // A producer that only sweeps up behind a failure is none.
+                if *attempt > self.attempt && !self.around.leave.is_told() {
+                    self.attempt = *attempt;
                     self.trouble.held_up(egress, *attempt, error);
                 }
             }

@@ -67,21 +67,17 @@ async fn missing_rights_are_named() {
     let key = counting.key("k");
     counting.send(&key, 1..=3);
     let counts = format!("DESCRIBE and WRITE on topic `{}`", counting.topics.counts);
+    until_line(&runtime, &["MP6032", &counts]).await;
+    // The cursor of that transaction is there, and was aborted: from now on the topic has to be read.
+    until_shown(&runtime, &["MP6032", "READ", "topic `strict.outbox`"]).await;
+    topic(&["Read"], "strict.outbox");
     until_shown(&runtime, &["MP6032", &counts]).await;
-    // Now the client finds it, and the transaction is refused.
+    // Now the client finds the topic, and the transaction is refused.
     topic(&["Describe"], &counting.topics.counts);
     tokio::time::sleep(std::time::Duration::from_secs(5)).await;
     until_shown(&runtime, &["MP6032", &counts]).await;
     topic(&["Write"], &counting.topics.counts);
     assert_eq!(counting.counted(&key, 3), ["1:1", "2:2", "3:3"]);
     until_line(&runtime, &["publishing goes on"]).await;
-    runtime.terminate();
-
-    // What was published is to be read first.
-    let runtime = counting.installation.start();
-    until_shown(&runtime, &["MP6032", "READ", "topic `strict.outbox`"]).await;
-    topic(&["Read"], "strict.outbox");
-    counting.send(&key, 4..=4);
-    assert_eq!(counting.counted(&key, 4), ["1:1", "2:2", "3:3", "4:4"]);
     runtime.terminate();
 }
