@@ -84,7 +84,7 @@ const FUNCTION_RATES: [FunctionRate; 5] = [
 ];
 
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+pub(super) enum Kind {
     Counter,
     Gauge,
     Histogram,
@@ -200,9 +200,15 @@ pub fn disk(room: &Room) -> String {
     out.0
 }
 
-struct Text(String);
+/// The text as it grows.
+#[derive(Debug, Default)]
+pub(super) struct Text(String);
 
 impl Text {
+    pub(super) fn into_string(self) -> String {
+        self.0
+    }
+
     fn counter(&mut self, name: &str, help: &str, value: impl Display) {
         self.family(name, Kind::Counter, help);
         self.sample(name, &[], value);
@@ -213,7 +219,7 @@ impl Text {
         self.sample(name, &[], value);
     }
 
-    fn family(&mut self, name: &str, kind: Kind, help: &str) {
+    pub(super) fn family(&mut self, name: &str, kind: Kind, help: &str) {
         let kind = match kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
@@ -222,7 +228,7 @@ impl Text {
         self.write(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
     }
 
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+    pub(super) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
         self.0.push_str(name);
         for (at, (label, value)) in labels.iter().enumerate() {
             let before = if at == 0 { '{' } else { ',' };
@@ -403,7 +409,7 @@ impl Text {
     }
 
     /// The samples of one histogram.
-    fn histogram(
+    pub(super) fn histogram(
         &mut self,
         name: &str,
         labels: &[(&'static str, &str)],
@@ -428,7 +434,7 @@ impl Text {
 }
 
 /// Microseconds as seconds, exactly: `0.00025`, `120`.
-fn seconds(us: u64) -> String {
+pub(super) fn seconds(us: u64) -> String {
     let text = format!("{}.{:06}", us / 1_000_000, us % 1_000_000);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

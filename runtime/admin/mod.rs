@@ -8,8 +8,10 @@
 mod access;
 mod address;
 mod delayed;
+mod egresses;
 mod functions;
 mod http;
+mod kafka_egress_metrics;
 #[doc(hidden)]
 pub mod metrics;
 mod process;

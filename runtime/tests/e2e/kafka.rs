@@ -6,8 +6,11 @@ mod copies;
 mod groups;
 mod measure;
 mod moved;
+mod outage;
+mod overrides;
 mod producing;
 mod reading;
+mod rights;
 mod security;
 mod trouble;
 
