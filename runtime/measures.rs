@@ -116,20 +116,34 @@ pub struct Distribution {
 }
 
 impl Histogram {
+    /// Counts durations, in microseconds.
+    pub(crate) fn of_durations() -> Histogram {
+        Histogram::new(DURATION_BOUNDS_US)
+    }
+
     fn new(bounds: &'static [u64]) -> Histogram {
         Histogram { bounds, buckets: (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect(), sum: AtomicU64::new(0) }
     }
 
     /// Counts a value.
     pub fn add(&self, value: u64) {
+        self.add_times(value, 1);
+    }
+
+    fn add_times(&self, value: u64, times: u64) {
         let bucket = self.bounds.partition_point(|bound| *bound < value);
-        self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
-        self.sum.fetch_add(value, Ordering::Relaxed);
+        self.buckets[bucket].fetch_add(times, Ordering::Relaxed);
+        self.sum.fetch_add(value.saturating_mul(times), Ordering::Relaxed);
     }
 
     /// Counts a duration, in microseconds.
     pub fn add_duration(&self, duration: Duration) {
         self.add(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    /// Counts a duration as often as this, in microseconds.
+    pub(crate) fn add_duration_times(&self, duration: Duration, times: u64) {
+        self.add_times(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX), times);
     }
 
     /// What was counted so far.

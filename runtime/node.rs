@@ -31,12 +31,13 @@ use tracing::{error, info, warn};
 use crate::admin::{Access, Admin, EndpointName, Token};
 use crate::cli::run::RunOptions;
 use crate::edge::{ConnectionLimits, listen, serve};
-use crate::egress::kafka::{self as kafka_egress, EgressHalted, Outlet};
+use crate::egress::kafka::{self as kafka_egress, EgressHalted, KafkaStanding, Outlet};
 use crate::egress::{EgressLimits, HttpEgress};
 use crate::handle::{EngineGone, EngineHandle, Readiness};
 use crate::ingress::kafka::{self as kafka_ingress, Inlet};
 use crate::ingress::{HttpIngress, IngressLimits};
 use crate::invoker::{InvalidEndpoint, Invoker};
+use crate::kafka::aside;
 use crate::ledger::local::LocalLedger;
 use crate::ledger::{Ledger, LedgerError, Watched};
 use crate::measures::Measures;
@@ -140,6 +141,7 @@ impl NodeError {
     pub fn hint(&self) -> Option<String> {
         match self {
             NodeError::Ledger(error) | NodeError::LedgerFailed(error) => error.hint().map(str::to_owned),
+            NodeError::EgressHalted(error) => error.hint(),
             NodeError::Listen { .. } => {
                 Some("choose another port or address; port 0 takes any that is free".to_owned())
             }
@@ -168,6 +170,9 @@ impl NodeError {
 
 /// How long reads of the ledger that nobody waits for any more may hold up the end of the process.
 const SHUTDOWN: Duration = Duration::from_secs(5);
+
+/// How long the threads that read from Kafka may take to end, and those that publish. Nothing is lost with them.
+const KAFKA_STOP: Duration = Duration::from_millis(1_200);
 
 /// How long `/readyz` says what failed, and why, until the process ends.
 const FAILED_SHOWN: Duration = Duration::from_secs(3);
@@ -226,7 +231,8 @@ async fn start(options: &RunOptions, files: usize) -> Result<(), NodeError> {
     let node = Arc::new(node);
     let measures = Arc::<Measures>::default();
     let (storage, storage_threads) = storage::start(&ledger, &lanes, &messages, &measures);
-    let outlets = start_egresses(&stages, &application, &ledger, &handle, &messages)?;
+    let outlets = start_egresses(&stages, &application, options, &ledger, &handle, &messages)?;
+    let standings: Vec<Arc<KafkaStanding>> = outlets.iter().map(|outlet| Arc::clone(&outlet.standing)).collect();
     let mut kafka = kafka::Kafka::new(&outlets);
     let inlets = start_ingresses(&stages, &restored, &handle, &messages);
     for inlet in &inlets {
@@ -250,7 +256,8 @@ async fn start(options: &RunOptions, files: usize) -> Result<(), NodeError> {
         .with_calls(invoker)
         .with_endpoints(endpoints)
         .with_measures(Arc::clone(&measures))
-        .with_kafka_ingresses(inlets.iter().map(Inlet::handle).collect());
+        .with_kafka_ingresses(inlets.iter().map(Inlet::handle).collect())
+        .with_kafka_egresses(standings);
     tokio::spawn(admin.sampler());
     let (over, over_seen) = watch::channel(false);
     let servers = listeners.serve(&handle, &ledger, &config, admin, measures, over_seen);
@@ -316,6 +323,7 @@ async fn start(options: &RunOptions, files: usize) -> Result<(), NodeError> {
 fn start_egresses(
     stages: &Stages,
     application: &str,
+    options: &RunOptions,
     ledger: &Arc<dyn Ledger>,
     handle: &EngineHandle,
     messages: &mpsc::Sender<Message>,
@@ -330,6 +338,7 @@ fn start_egresses(
             ledger: Arc::clone(ledger),
             free: Arc::new(move |upto| handle.freed(lane, upto)),
             halt: Arc::new(move |halted| _ = messages.send(Message::EgressHalted(halted))),
+            reset: options.reset_cursors.get(&egress.id).cloned(),
         };
         egress.clone().start(surroundings)
     };
@@ -366,13 +375,27 @@ impl KafkaThreads {
         std::mem::take(self)
     }
 
-    /// Ends them, those that read first. Calls on a client that does not answer are waited for; they have an end.
+    /// Ends them, those that read first. A cluster that does not answer holds nobody up: what is left behind ends by itself.
     async fn stop(self) {
-        let stop = move || {
-            Inlet::stop_all(self.inlets);
-            self.outlets.into_iter().for_each(Outlet::stop);
-        };
-        let _ = tokio::task::spawn_blocking(stop).await;
+        let (inlets, outlets) = (self.inlets, self.outlets);
+        beside(KAFKA_STOP, move || Inlet::stop_all(inlets)).await;
+        beside(KAFKA_STOP, move || {
+            outlets.iter().for_each(Outlet::tell_to_stop);
+            outlets.into_iter().for_each(Outlet::stop);
+        })
+        .await;
+    }
+}
+
+/// Does something that may block, and waits for it no longer than this.
+async fn beside(patience: Duration, work: impl FnOnce() + Send + 'static) {
+    let (over, is_over) = tokio::sync::oneshot::channel();
+    let work = move || {
+        work();
+        let _ = over.send(());
+    };
+    if aside::beside("millpond-stop", work).is_ok() {
+        let _ = tokio::time::timeout(patience, is_over).await;
     }
 }
 

@@ -8,6 +8,9 @@
 //! | `GET /v1/functions` | the function types, and how they are; `?from=` for the next part, `?limit=` |
 //! | `GET /v1/ingresses` | the Kafka ingresses: how far each partition is, and which stand |
 //! | `POST /v1/ingresses/{namespace}/{name}/skip?topic=&partition=&offset=` | passes over the record at which a partition stopped: 200 when that is durable |
+//! | `GET /v1/egresses` | the Kafka egresses, and how they stand |
+//! | `GET /v1/egresses/{namespace}/{name}/refused` | records that its cluster refused for good; `?after=`, `?limit=` |
+//! | `DELETE` to that path, and `?sequence=N` | removes record N: 200 when that is durable |
 //! | `GET /v1/addresses/{namespace}/{name}/{id}` | what the address holds |
 //! | `GET /v1/addresses/{namespace}/{name}?id=` | the same, for ids that a path cannot carry well, such as an empty one |
 //! | `POST` to either path, followed by `/resume` | tries the address now if it is parked: 202 |
@@ -33,12 +36,15 @@ use tracing::error;
 use super::access::{Access, Role};
 use super::address::{AddressPage, specs_of};
 use super::delayed::delayed_to;
+use super::egresses::{self, Discarded, EgressesPage, RefusedPage};
 use super::functions::{EndpointName, FunctionsPage};
+use super::kafka_egress_metrics;
 use super::kafka_metrics;
 use super::metrics::{self, Scrape};
 use super::process;
 use super::rates::{self, Rates};
 use crate::edge::{Complaints, Problem, decode};
+use crate::egress::kafka::KafkaStanding;
 use crate::handle::{EngineGone, EngineHandle, Readiness};
 use crate::ingress::kafka::IngressHandle;
 use crate::invoker::Invoker;
@@ -62,6 +68,7 @@ pub struct Admin {
     endpoints: Vec<EndpointName>,
     measures: Option<Arc<Measures>>,
     pub(super) kafka: Vec<IngressHandle>,
+    kafka_egresses: Vec<Arc<KafkaStanding>>,
     rates: Arc<Mutex<Rates>>,
     /// Reads of the ledger at one time: the functions need its disk too.
     reads: Semaphore,
@@ -94,6 +101,12 @@ pub enum Resource {
     Ingresses,
     /// The record at which a partition of a Kafka ingress stopped, to be passed over.
     PassOver(TypeName),
+    /// The Kafka egresses.
+    Egresses,
+    /// Records that the cluster of one refused.
+    Refused(TypeName),
+    /// One of them, to be removed.
+    Discard(TypeName),
     /// What one address holds.
     Address(Address),
     /// Something to be done about one address.
@@ -135,6 +148,7 @@ impl Admin {
             endpoints: Vec::new(),
             measures: None,
             kafka: Vec::new(),
+            kafka_egresses: Vec::new(),
             rates: Arc::default(),
             reads: Semaphore::new(READS_MAX),
             call_patience: CALL_PATIENCE,
@@ -168,6 +182,11 @@ impl Admin {
         Admin { kafka, ..self }
     }
 
+    /// Shows how these Kafka egresses stand.
+    pub fn with_kafka_egresses(self, kafka_egresses: Vec<Arc<KafkaStanding>>) -> Admin {
+        Admin { kafka_egresses, ..self }
+    }
+
     /// Keeps the rates of the metrics up to date; to be run for as long as the engine answers.
     pub fn sampler(&self) -> impl Future<Output = ()> + Send + use<> {
         let (engine, rates) = (self.engine.clone(), Arc::clone(&self.rates));
@@ -198,7 +217,11 @@ impl Admin {
                 resource
             }
         };
-        let allowed = if resource.role() == Role::Operate { "POST" } else { "GET, HEAD" };
+        let allowed = match resource {
+            Resource::Operation(..) | Resource::PassOver(_) => "POST",
+            Resource::Refused(_) | Resource::Discard(_) => "GET, HEAD, DELETE",
+            _ => "GET, HEAD",
+        };
         if !allowed.split(", ").any(|name| name == method.as_str()) {
             let error = format!("this is asked for with {allowed}, not {method}");
             let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "MP7016", error);
@@ -211,6 +234,9 @@ impl Admin {
             Resource::Functions => self.functions(uri).await,
             Resource::Ingresses => Ok(self.ingresses()),
             Resource::PassOver(ingress) => self.pass_over(&ingress, uri).await,
+            Resource::Egresses => Ok(Json(EgressesPage::new(&self.kafka_egresses)).into_response()),
+            Resource::Refused(egress) => self.refused(&egress, uri).await,
+            Resource::Discard(egress) => self.discard(&egress, uri).await,
             Resource::Address(address) => self.address(address).await,
             Resource::Operation(Action::Resume, address) => self.resume(address).await,
             Resource::Operation(Action::Skip, address) => self.take_out(address, uri, Operation::Skip).await,
@@ -235,7 +261,7 @@ impl Admin {
             ledger: Some(ledger),
             process,
         });
-        let text = text + &metrics::disk(&self.engine.room());
+        let text = text + &metrics::disk(&self.engine.room()) + &kafka_egress_metrics::text(&self.kafka_egresses);
         let text = text + &kafka_metrics::ingresses(&self.kafka, self.engine.is_paused());
         Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
     }
@@ -292,12 +318,7 @@ impl Admin {
         uri: &Uri,
         operation: fn(Sequence) -> Operation,
     ) -> Result<Response, Problem> {
-        let sequence = match queried("sequence", uri.query().unwrap_or_default()) {
-            Ok(Some(text)) => text.parse().map_err(|_| format!("`sequence` is not a number: `{}`", short(text))),
-            Ok(None) => Err("the request does not say which message: `sequence` is missing".to_owned()),
-            Err(error) => Err(error),
-        };
-        let sequence: Sequence = match sequence {
+        let sequence: Sequence = match sequence(uri) {
             Ok(sequence) => sequence,
             Err(error) => {
                 let hint = self.first_in_line(&address).await?;
@@ -336,6 +357,46 @@ impl Admin {
         })
     }
 
+    /// Records that a cluster refused, in parts.
+    async fn refused(&self, egress: &TypeName, uri: &Uri) -> Result<Response, Problem> {
+        let standing = Arc::clone(egresses::find(&self.kafka_egresses, egress)?);
+        let read = |name, default: u64| {
+            let problem = |error: String| {
+                Problem::new(StatusCode::BAD_REQUEST, "MP7053", error)
+                    .hint("use `…/refused?after=N&limit=N`; `after` is `next` of the part before")
+            };
+            match queried(name, uri.query().unwrap_or_default()).map_err(problem)? {
+                Some(text) => text.parse().map_err(|_| problem(format!("`{name}` is not a number: `{}`", short(text)))),
+                None => Ok(default),
+            }
+        };
+        let (after, limit) = (read("after", 0)?, read("limit", egresses::REFUSED_MAX as u64)?);
+        let (ledger, limit) = (Arc::clone(&self.ledger), usize::try_from(limit).unwrap_or(usize::MAX));
+        let page = self.blocking(move || RefusedPage::read(&*ledger, &standing, after, limit)).await?;
+        Ok(Json(page).into_response())
+    }
+
+    /// Has one of them removed.
+    async fn discard(&self, egress: &TypeName, uri: &Uri) -> Result<Response, Problem> {
+        let standing = Arc::clone(egresses::find(&self.kafka_egresses, egress)?);
+        let sequence = sequence(uri).map_err(|error| {
+            Problem::new(StatusCode::BAD_REQUEST, "MP7020", error).hint("`GET` of this path lists the records")
+        })?;
+        let ledger = Arc::clone(&self.ledger);
+        match self.blocking(move || egresses::discard(&*ledger, &standing, sequence)).await? {
+            Discarded::Done => Ok(StatusCode::OK.into_response()),
+            Discarded::Unknown => {
+                let error = format!("egress `{egress}` keeps no refused record {sequence}; nothing was done");
+                Err(Problem::new(StatusCode::NOT_FOUND, "MP7051", error).hint("`GET` of this path lists the records"))
+            }
+            Discarded::NotPassed => {
+                let error = format!("publishing has not passed record {sequence} for good yet; nothing was done");
+                Err(Problem::new(StatusCode::CONFLICT, "MP7052", error)
+                    .hint("ask again when what is behind it is published"))
+            }
+        }
+    }
+
     /// Does what reads the ledger or the system, on a thread that may wait.
     async fn blocking<T: Send + 'static>(
         &self,
@@ -363,7 +424,7 @@ impl Resource {
     /// Who may ask for it.
     fn role(&self) -> Role {
         match self {
-            Resource::Operation(..) | Resource::PassOver(_) => Role::Operate,
+            Resource::Operation(..) | Resource::Discard(_) | Resource::PassOver(_) => Role::Operate,
             _ => Role::Read,
         }
     }
@@ -405,6 +466,11 @@ pub fn resource(method: &Method, uri: &Uri) -> Result<Resource, Problem> {
         ["v1", "ingresses", namespace, name, "skip"] => {
             Ok(Resource::PassOver(TypeName::new(&part("namespace", namespace)?, &part("ingress name", name)?)))
         }
+        ["v1", "egresses"] => Ok(Resource::Egresses),
+        ["v1", "egresses", namespace, name, "refused"] => {
+            let egress = address(namespace, name, "")?.function;
+            Ok(if *method == Method::DELETE { Resource::Discard(egress) } else { Resource::Refused(egress) })
+        }
         ["v1", "addresses", namespace, name] => Ok(Resource::Address(address(namespace, name, &queried()?)?)),
         ["v1", "addresses", namespace, name, word] if *method == Method::POST && Action::find(word).is_some() => {
             operation(word, address(namespace, name, &queried()?)?)
@@ -423,7 +489,7 @@ fn operation(word: &str, address: Address) -> Result<Resource, Problem> {
 
 fn no_such_path() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "MP7016", "the admin API has no such path").hint(
-        "there are `/healthz`, `/readyz`, `/metrics`, `/v1/functions`, `/v1/ingresses` and \
+        "there are `/healthz`, `/readyz`, `/metrics`, `/v1/functions`, `/v1/ingresses`, `/v1/egresses` and \
          `/v1/addresses/{namespace}/{name}/{id}`",
     )
 }
@@ -460,6 +526,14 @@ pub(super) fn queried<'q>(name: &str, query: &'q str) -> Result<Option<&'q str>,
     match (values.next(), values.next()) {
         (value, None) => Ok(value),
         (_, Some(_)) => Err(format!("`{name}` is given twice")),
+    }
+}
+
+/// Which message or record an operator names.
+fn sequence(uri: &Uri) -> Result<u64, String> {
+    match queried("sequence", uri.query().unwrap_or_default())? {
+        Some(text) => text.parse().map_err(|_| format!("`sequence` is not a number: `{}`", short(text))),
+        None => Err("the request does not say which message: `sequence` is missing".to_owned()),
     }
 }
 

@@ -41,9 +41,9 @@ const STATES: [&str; 4] = ["running", "held", "failed", "paused"];
 
 /// Writes what these ingresses show. `paused` is whether the node takes nothing in.
 pub(super) fn ingresses(handles: &[IngressHandle], paused: bool) -> String {
-    let mut out = Text(String::new());
+    let mut out = Text::default();
     if handles.is_empty() {
-        return out.0;
+        return out.into_string();
     }
     let ids: Vec<String> = handles.iter().map(|handle| handle.id.to_string()).collect();
     let all: Vec<(&str, &IngressHandle, Vec<Arc<PartitionBoard>>)> =
@@ -117,7 +117,7 @@ pub(super) fn ingresses(handles: &[IngressHandle], paused: bool) -> String {
     for (ingress, handle, _) in &all {
         out.sample(name, &[("ingress", *ingress)], u8::from(handle.board.away().is_some()));
     }
-    out.0
+    out.into_string()
 }
 
 fn partition_sample(out: &mut Text, name: &str, ingress: &str, board: &PartitionBoard, value: u64) {

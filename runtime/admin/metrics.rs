@@ -200,9 +200,15 @@ pub fn disk(room: &Room) -> String {
     out.0
 }
 
-pub(super) struct Text(pub(super) String);
+/// The text as it grows.
+#[derive(Debug, Default)]
+pub(super) struct Text(String);
 
 impl Text {
+    pub(super) fn into_string(self) -> String {
+        self.0
+    }
+
     fn counter(&mut self, name: &str, help: &str, value: impl Display) {
         self.family(name, Kind::Counter, help);
         self.sample(name, &[], value);
@@ -403,7 +409,7 @@ impl Text {
     }
 
     /// The samples of one histogram.
-    fn histogram(
+    pub(super) fn histogram(
         &mut self,
         name: &str,
         labels: &[(&'static str, &str)],
@@ -428,7 +434,7 @@ impl Text {
 }
 
 /// Microseconds as seconds, exactly: `0.00025`, `120`.
-fn seconds(us: u64) -> String {
+pub(super) fn seconds(us: u64) -> String {
     let text = format!("{}.{:06}", us / 1_000_000, us % 1_000_000);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

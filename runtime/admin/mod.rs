@@ -8,9 +8,11 @@
 mod access;
 mod address;
 mod delayed;
+mod egresses;
 mod functions;
 mod http;
 mod ingresses;
+mod kafka_egress_metrics;
 mod kafka_metrics;
 #[doc(hidden)]
 pub mod metrics;

@@ -36,6 +36,9 @@ pub enum Command {
     Ingress(IngressCommand),
     /// List the function types of a running node, and how they are
     Functions(FunctionsArgs),
+    /// Look at the Kafka egresses of a running node, and at what their clusters refused
+    #[command(subcommand)]
+    Egress(EgressCommand),
     /// Print the metrics of a running node
     Metrics(NodeArgs),
     /// Say whether a running node takes events in; exit code 3 if not
@@ -122,6 +125,13 @@ pub struct RunArgs {
     /// Start though components are gone that the ledger holds work for; the work is kept
     #[arg(short = 'n', long, alias = "allowNonRestoredState")]
     pub allow_removed: bool,
+
+    /// Go on publishing from this data folder, though the cursor of an egress in Kafka says otherwise
+    ///
+    /// The error that refuses it prints EGRESS and WORD. The word is good for what was found then, once: at later starts it has
+    /// no effect. What was published without the knowledge of this folder comes twice. May be given for several egresses.
+    #[arg(long, value_name = "EGRESS=WORD", value_parser = reset_cursor)]
+    pub reset_cursor: Vec<(TypeName, String)>,
 
     /// Flink configuration to read, a file or the folder of `flink-conf.yaml`; `FLINK_CONF_DIR` if it is set
     ///
@@ -294,6 +304,12 @@ fn setting(text: &str) -> Result<(String, String), String> {
     }
 }
 
+fn reset_cursor(text: &str) -> Result<(TypeName, String), String> {
+    let parts = text.rsplit_once('=').filter(|(_, word)| !word.is_empty());
+    let parts = parts.and_then(|(egress, word)| Some((TypeName::parse(egress).ok()?, word.to_owned())));
+    parts.ok_or_else(|| "expected `<namespace>/<name>=<word>`, as the error prints it".to_owned())
+}
+
 fn function_type(text: &str) -> Result<TypeName, String> {
     TypeName::parse(text).map_err(|_| "expected `<namespace>/<name>`".to_owned())
 }
@@ -317,6 +333,41 @@ pub struct FunctionsArgs {
     /// Which node.
     #[command(flatten)]
     pub node: NodeArgs,
+}
+
+/// `millpond egress`
+#[derive(Debug, Subcommand)]
+pub enum EgressCommand {
+    /// List the Kafka egresses, and how they stand
+    Show {
+        /// Print everything that is known, as JSON
+        #[arg(long)]
+        json: bool,
+        /// Which node.
+        #[command(flatten)]
+        node: NodeArgs,
+    },
+    /// Print the records that the cluster of an egress refused for good, as JSON, one a line
+    Refused {
+        /// Egress, `<namespace>/<name>`
+        #[arg(value_name = "EGRESS", value_parser = function_type)]
+        egress: TypeName,
+        /// Which node.
+        #[command(flatten)]
+        node: NodeArgs,
+    },
+    /// Remove one of these records from the ledger, for good
+    Discard {
+        /// Egress, `<namespace>/<name>`
+        #[arg(value_name = "EGRESS", value_parser = function_type)]
+        egress: TypeName,
+        /// Number of the record, `sequence` in what `refused` prints
+        #[arg(long, value_name = "N")]
+        sequence: u64,
+        /// Which node.
+        #[command(flatten)]
+        node: NodeArgs,
+    },
 }
 
 /// `millpond explain`

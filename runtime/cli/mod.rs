@@ -1,4 +1,4 @@
-//! The command line: `millpond run`, `check`, `address`, `ingress`, `functions`, `metrics`, `ready`, `explain`.
+//! The command line: `millpond run`, `check`, `address`, `ingress`, `functions`, `egress`, `metrics`, `ready`, `explain`.
 //!
 //! In: the arguments of the process. Out: an exit code, text on standard output (what was asked for) and on standard error
 //! (everything else). Exit codes: 0 done, 1 the input has a problem, 2 wrong usage, 3 the environment failed, 101 a defect of ours.
@@ -11,6 +11,7 @@ mod args;
 pub mod check;
 mod check_modules;
 mod console;
+pub mod egress;
 pub mod explain;
 pub mod ingress;
 mod logging;
@@ -22,9 +23,13 @@ pub(crate) mod tests;
 pub use args::Cli;
 pub use console::Console;
 
+use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use clap::Parser as _;
+
+use crate::kafka::aside;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +63,33 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8));
         }
     };
-    execute(cli, &mut Console::process()).into()
+    let exit = execute(cli, &mut Console::process());
+    leave_behind(exit);
+    exit.into()
+}
+
+/// How long clients that are being closed may take when everything else is over.
+const CLOSING: Duration = Duration::from_millis(300);
+
+/// Ends the process at once when a client still waits for a cluster that does not answer. Everything is durable and said; an ordinary
+/// end would take from under that client what it stands on.
+fn leave_behind(exit: Exit) {
+    let deadline = Instant::now() + CLOSING;
+    while aside::under_way() > 0 {
+        if Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+            continue;
+        }
+        let _ = std::io::stdout().lock().flush();
+        #[expect(
+            unsafe_code,
+            reason = "the standard library only ends a process with what others registered to be run then"
+        )]
+        // SAFETY: it takes a number and does not return.
+        unsafe {
+            libc::_exit(exit as libc::c_int)
+        }
+    }
 }
 
 /// Runs a parsed command line.
@@ -70,6 +101,7 @@ pub fn execute(cli: Cli, console: &mut Console<'_>) -> Exit {
         args::Command::Address(command) => address::execute(&command, console),
         args::Command::Ingress(command) => ingress::execute(&command, console),
         args::Command::Functions(args) => node::functions(&args, console),
+        args::Command::Egress(command) => egress::execute(&command, console),
         args::Command::Metrics(args) => node::metrics(&args, console),
         args::Command::Ready(args) => node::ready(&args, console),
         args::Command::Explain(args) => explain::execute(&args, console),

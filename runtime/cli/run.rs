@@ -2,14 +2,17 @@
 //!
 //! In: the arguments. Out: [`RunOptions`], whose values have passed every check that needs no network and no ledger.
 
+use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use millpond_protocol::TypeName;
+
 use super::args::{LogFormat, RunArgs};
 use super::{Console, Exit};
 use crate::config::flink_conf::{self, FlinkConf};
-use crate::config::model::{Egress, Ingress, Module};
+use crate::config::model::{DeliverySemantic, Egress, Ingress, Module};
 use crate::config::{self, Diagnostic, LoadOptions};
 use crate::errors::{self, Code};
 use crate::node::application::{AskedName, check_name, name_of};
@@ -40,6 +43,8 @@ pub struct RunOptions {
     pub app: Option<AskedName>,
     /// Start though the ledger holds work for components that are gone.
     pub allow_removed: bool,
+    /// By egress, the word that an operator says for its cursor.
+    pub reset_cursors: BTreeMap<TypeName, String>,
     /// Calls in flight at most, if Flink's configuration says so.
     pub calls_in_flight: Option<usize>,
     /// Form of the log.
@@ -113,6 +118,7 @@ fn prepare(args: RunArgs, console: &mut Console<'_>) -> Result<RunOptions, Vec<D
             console.findings(&warnings);
             problems.extend(refused);
             problems.extend(port_conflict(&module, args.admin, args.listen));
+            problems.extend(args.reset_cursor.iter().filter_map(|(egress, _)| not_reset(&module, egress)));
             Some(module)
         }
         Err(findings) => {
@@ -133,11 +139,29 @@ fn prepare(args: RunArgs, console: &mut Console<'_>) -> Result<RunOptions, Vec<D
             admin_read_token_file: args.admin_read_token_file,
             app,
             allow_removed: args.allow_removed,
+            reset_cursors: args.reset_cursor.into_iter().collect(),
             calls_in_flight: flink.calls_in_flight,
             log_format: args.log_format,
         }),
         _ => Err(problems),
     }
+}
+
+/// Only what publishes exactly once has a cursor.
+fn not_reset(module: &Module, egress: &TypeName) -> Option<Diagnostic> {
+    let exactly_once = |egress: &Egress| match egress {
+        Egress::Kafka(kafka) => matches!(kafka.delivery_semantic, DeliverySemantic::ExactlyOnce { .. }),
+        Egress::Playground(_) | Egress::Kinesis(_) => false,
+    };
+    let declared = module.egress(egress);
+    if declared.is_some_and(exactly_once) {
+        return None;
+    }
+    let fact = match declared {
+        Some(_) => format!("`--reset-cursor` names egress `{egress}`, which keeps no cursor"),
+        None => format!("`--reset-cursor` names egress `{egress}`, which the module does not declare"),
+    };
+    Some(Diagnostic::error(errors::MP7036, fact).hint("leave the option out, or take it as the error printed it"))
 }
 
 /// What the Flink configuration says: the file that was named, or that of the folder that upstream's images name.
@@ -314,6 +338,18 @@ mod tests {
             let (mut out, mut err) = (Vec::new(), Vec::new());
             let prepared = prepare(args, &mut Console::buffers(&mut out, &mut err));
             assert_eq!(codes(&prepared), expected, "{settings:?}");
+        }
+    }
+
+    /// MP7036: only an egress with a cursor can have it written anew.
+    #[test]
+    fn cursors_that_are_not_there() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let run = |more: &[&str]| before_the_node(folder.path(), 0, more);
+        assert_eq!(codes(&run(&["--reset-cursor", "com.example/out=3f9c21d0a4be"])), ["MP7036"]);
+        for wrong in ["com.example/out", "com.example/out=", "out=3f", "=3f"] {
+            let line = ["millpond", "run", "m", "--data-dir", "d", "--reset-cursor", wrong];
+            assert!(Cli::try_parse_from(line).is_err(), "{wrong}");
         }
     }
 

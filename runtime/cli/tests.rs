@@ -66,6 +66,8 @@ fn help() {
         ("explain", &["explain", "--help"]),
         ("check-modules", &["check-modules", "--help"]),
         ("functions", &["functions", "--help"]),
+        ("egress", &["egress", "--help"]),
+        ("egress-discard", &["egress", "discard", "--help"]),
         ("address", &["address", "--help"]),
         ("address-show", &["address", "show", "--help"]),
         ("address-skip", &["address", "skip", "--help"]),

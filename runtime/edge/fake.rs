@@ -53,6 +53,8 @@ pub(crate) struct World {
     pub(crate) metrics: Metrics,
     /// Removals asked for.
     pub(crate) freed: Vec<u64>,
+    /// Records that an egress refused.
+    pub(crate) refused: Vec<RefusedByEgress>,
     lanes: BTreeMap<LaneName, Lane>,
     keys: BTreeMap<Box<str>, [u8; 16]>,
     broken: bool,
@@ -273,8 +275,21 @@ impl Ledger for FakeLedger {
         unreachable!("nobody publishes to Kafka here")
     }
 
-    fn refused(&self, _: &LaneName) -> Result<BTreeMap<u64, RefusedByEgress>, LedgerError> {
-        unreachable!("nobody publishes to Kafka here")
+    fn refused(&self, _: &LaneName, after: u64, limit: usize, _: usize) -> Result<Vec<RefusedByEgress>, LedgerError> {
+        let world = self.0.lock().expect("no test panics in here");
+        let above = world.refused.iter().filter(|refused| refused.sequence > after);
+        Ok(above.take(limit).cloned().collect())
+    }
+
+    fn refused_count(&self, _: &LaneName) -> Result<u64, LedgerError> {
+        Ok(self.0.lock().expect("no test panics in here").refused.len() as u64)
+    }
+
+    fn discard(&self, _: &LaneName, sequence: u64) -> Result<bool, LedgerError> {
+        let mut world = self.0.lock().expect("no test panics in here");
+        let before = world.refused.len();
+        world.refused.retain(|refused| refused.sequence != sequence);
+        Ok(world.refused.len() < before)
     }
 }
 

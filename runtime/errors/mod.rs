@@ -238,8 +238,10 @@ codes! {
     MP6020 "ledger is a stale copy", "publisher/tests/lineage.rs";
     MP6021 "cursor of an egress is missing", "publisher/tests/lineage.rs";
     MP6022 "cursor of an egress cannot be read", "publisher/tests/lineage.rs";
+    MP6023 "another data directory has published for the application", "tests/e2e/kafka";
     MP6030 "Kafka egress cannot publish", "tests/e2e/kafka";
     MP6031 "Kafka refuses a record for good", "tests/e2e/kafka";
+    MP6032 "Kafka denies an egress a right", "tests/e2e/kafka";
     // 7: admin, command line, the node as a whole.
     MP7001 "admin API does not answer", "cli/address.rs";
     MP7002 "admin API open to the network without a token", "cli/run.rs";
@@ -270,6 +272,12 @@ codes! {
     MP7033 "name of the application cannot be used", "cli/run.rs";
     MP7034 "components were removed that the ledger holds work for", "tests/e2e";
     MP7035 "no module is named", "cli/run.rs";
+    MP7036 "`--reset-cursor` names no egress with a cursor", "cli/run.rs";
+    // 705x Kafka egresses in the admin API.
+    MP7050 "no such Kafka egress", "cli/egress.rs";
+    MP7051 "no such refused record", "cli/egress.rs";
+    MP7052 "refused record cannot be removed yet", "cli/egress.rs";
+    MP7053 "part of the refused records cannot be read", "cli/egress.rs";
 }
 
 #[cfg(test)]

@@ -82,7 +82,7 @@ impl Settings {
         stream.set_write_timeout(Some(LOOK)).ok()?;
         while connection.is_handshaking() {
             if let Err(error) = connection.complete_io(&mut stream) {
-                return Some(refusal(&error, host, &source)?);
+                return refusal(&error, host, &source);
             }
         }
         None

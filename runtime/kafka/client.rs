@@ -16,13 +16,15 @@ pub(crate) struct Events<T> {
     pub(crate) errors: Vec<(RDKafkaErrorCode, String)>,
     /// Why a connection was refused last, in the words of the client's log, which say more than its errors.
     pub(crate) refusal: Option<String>,
+    /// The topic that may not be written to, when a transaction failed for that: its error does not say which.
+    pub(crate) denied_topic: Option<String>,
     /// Delivery reports: what was sent, and what became of it.
     pub(crate) reports: Vec<(T, Option<KafkaError>)>,
 }
 
 impl<T> Default for Events<T> {
     fn default() -> Events<T> {
-        Events { errors: Vec::new(), refusal: None, reports: Vec::new() }
+        Events { errors: Vec::new(), refusal: None, denied_topic: None, reports: Vec::new() }
     }
 }
 
@@ -76,6 +78,10 @@ impl<T: Send + Sync + 'static> ClientContext for Client<T> {
         // Told apart by words: the same line tells of connections that merely ended.
         if facility == "FAIL" && ["SSL", "SASL", "certificate"].iter().any(|word| message.contains(word)) {
             self.events().refusal = Some(message.to_owned());
+        }
+        // `Failed to add partition "counts" [0] to transaction: Broker: Topic authorization failed`
+        if facility == "ADDPARTS" && message.contains("authorization") {
+            self.events().denied_topic = message.split('"').nth(1).map(str::to_owned);
         }
     }
 

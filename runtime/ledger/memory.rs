@@ -82,8 +82,32 @@ impl Ledger for SharedMemoryLedger {
         Ok(())
     }
 
-    fn refused(&self, lane: &LaneName) -> Result<BTreeMap<u64, RefusedByEgress>, LedgerError> {
-        Ok(self.books().refused.get(lane).cloned().unwrap_or_default())
+    fn refused(
+        &self,
+        lane: &LaneName,
+        after: u64,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<RefusedByEgress>, LedgerError> {
+        let books = self.books();
+        let Some(refused) = books.refused.get(lane) else { return Ok(Vec::new()) };
+        let mut left = bytes;
+        let above = refused.values().filter(|refused| refused.sequence > after).take(limit).enumerate();
+        let page = above.take_while(|(at, refused)| {
+            let size = refused.record.len() + refused.error.len();
+            let fits = *at == 0 || size <= left;
+            left = left.saturating_sub(size);
+            fits
+        });
+        Ok(page.map(|(_, refused)| refused.clone()).collect())
+    }
+
+    fn refused_count(&self, lane: &LaneName) -> Result<u64, LedgerError> {
+        Ok(self.books().refused.get(lane).map_or(0, |refused| refused.len() as u64))
+    }
+
+    fn discard(&self, lane: &LaneName, sequence: u64) -> Result<bool, LedgerError> {
+        Ok(self.books().refused.get_mut(lane).is_some_and(|refused| refused.remove(&sequence).is_some()))
     }
 
     fn delayed(

@@ -15,7 +15,6 @@ mod watched;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -104,11 +103,30 @@ pub trait Ledger: Send + Sync {
     /// [`LedgerError`] when the disk refuses.
     fn refuse(&self, lane: &LaneName, refused: &RefusedByEgress) -> Result<(), LedgerError>;
 
-    /// The records of a lane that its egress refused for good, by number.
+    /// Records of a lane that its egress refused for good, those with numbers above `after`, at most `limit` of them and,
+    /// beyond the first, at most `bytes` bytes.
     ///
     /// # Errors
     /// [`LedgerError`] when they cannot be read.
-    fn refused(&self, lane: &LaneName) -> Result<BTreeMap<u64, RefusedByEgress>, LedgerError>;
+    fn refused(
+        &self,
+        lane: &LaneName,
+        after: u64,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<RefusedByEgress>, LedgerError>;
+
+    /// How many records of a lane its egress refused, those that were removed not counted.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when they cannot be read.
+    fn refused_count(&self, lane: &LaneName) -> Result<u64, LedgerError>;
+
+    /// Removes a record that the egress of a lane refused; durable when this returns. False when there is none of that number.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when it cannot be read, or the disk refuses.
+    fn discard(&self, lane: &LaneName, sequence: u64) -> Result<bool, LedgerError>;
 
     /// Delayed messages that ids of one key group sent, in the order of their time, behind `after`, at most `limit` of
     /// them: due time, sequence number, message. Fewer than `limit` are the last ones.
@@ -270,7 +288,7 @@ impl LedgerError {
         match self {
             LedgerError::Storage { source, .. } => match source.kind() {
                 rocksdb::ErrorKind::Corruption => true,
-                rocksdb::ErrorKind::IOError => !lacks(&source.to_string()),
+                rocksdb::ErrorKind::IOError => !lacks(source.as_ref()),
                 _ => false,
             },
             LedgerError::Random(_) => false,

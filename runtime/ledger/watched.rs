@@ -4,7 +4,6 @@
 //! too, on threads of their own. Damage that any of them meets is the node's business, because what is damaged is not only
 //! theirs. So all of them are given the ledger through here, and none of them has to know what is to be done about it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -83,8 +82,22 @@ impl Ledger for Watched {
         self.heard(self.ledger.refuse(lane, refused))
     }
 
-    fn refused(&self, lane: &LaneName) -> Result<BTreeMap<u64, RefusedByEgress>, LedgerError> {
-        self.heard(self.ledger.refused(lane))
+    fn refused(
+        &self,
+        lane: &LaneName,
+        after: u64,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<RefusedByEgress>, LedgerError> {
+        self.heard(self.ledger.refused(lane, after, limit, bytes))
+    }
+
+    fn refused_count(&self, lane: &LaneName) -> Result<u64, LedgerError> {
+        self.heard(self.ledger.refused_count(lane))
+    }
+
+    fn discard(&self, lane: &LaneName, sequence: u64) -> Result<bool, LedgerError> {
+        self.heard(self.ledger.discard(lane, sequence))
     }
 
     fn delayed(

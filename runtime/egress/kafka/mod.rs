@@ -6,11 +6,15 @@
 //! `at-least-once` and `none` need none of that: `plain.rs`.
 
 mod cursor_topic;
+mod hold;
 mod pace;
 mod plain;
 pub(crate) mod record;
+mod reset;
 mod session;
+mod standing;
 mod transactional;
+mod trouble;
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -22,8 +26,10 @@ use millpond_protocol::TypeName;
 use millpond_publisher::Halt;
 
 use crate::config::model::{DeliverySemantic, KafkaEgress as Declared};
-use crate::kafka::{Finding, Role, Settings};
+use crate::kafka::{Finding, Leave, Role, Settings};
 use crate::ledger::{Ledger, LedgerError};
+
+pub use standing::{KafkaStanding, KafkaView, State};
 
 /// What a Kafka egress is started with.
 #[derive(Debug, Clone)]
@@ -33,7 +39,7 @@ pub(crate) struct KafkaEgress {
     settings: Settings,
 }
 
-/// Where an egress stands: its lane, its ledger, its way back to the engine.
+/// What an egress is started among: its lane, its ledger, its way back to the engine.
 #[derive(Clone)]
 pub(crate) struct Surroundings {
     /// The application's name, which names the cursor topic.
@@ -45,6 +51,20 @@ pub(crate) struct Surroundings {
     pub(crate) free: Arc<dyn Fn(u64) + Send + Sync>,
     /// Tells the node that it has to stop.
     pub(crate) halt: Arc<dyn Fn(EgressHalted) + Send + Sync>,
+    /// An operator's word to write the cursor anew.
+    pub(crate) reset: Option<String>,
+}
+
+/// What its thread works with.
+struct Around {
+    id: TypeName,
+    app: String,
+    name: LaneName,
+    ledger: Arc<dyn Ledger>,
+    free: Arc<dyn Fn(u64) + Send + Sync>,
+    halt: Arc<dyn Fn(EgressHalted) + Send + Sync>,
+    standing: Arc<KafkaStanding>,
+    leave: Leave,
 }
 
 /// Why a node must not go on.
@@ -57,6 +77,20 @@ pub enum EgressHalted {
         egress: TypeName,
         /// Why.
         halt: Halt,
+        /// What an operator says to let that pass.
+        word: String,
+    },
+    /// Another directory has published for this egress, and this one has not.
+    #[error("egress `{egress}`: application `{app}` has published {published} records from another data directory")]
+    Elsewhere {
+        /// The egress.
+        egress: TypeName,
+        /// The application.
+        app: String,
+        /// How far the other one is, the furthest if there are several.
+        published: u64,
+        /// What an operator says to let that pass.
+        word: String,
     },
     /// The ledger failed.
     #[error("the ledger failed")]
@@ -68,8 +102,30 @@ impl EgressHalted {
     pub fn code(&self) -> &'static str {
         match self {
             EgressHalted::Publisher { halt, .. } => halt.code(),
+            EgressHalted::Elsewhere { .. } => "MP6023",
             EgressHalted::Ledger(error) => error.code(),
         }
+    }
+
+    /// What can be done about it.
+    pub fn hint(&self) -> Option<String> {
+        let (egress, word, better) = match self {
+            EgressHalted::Publisher { egress, halt, word } => {
+                let better = match halt {
+                    Halt::Unknown { .. } | Halt::Ahead { .. } => "run the directory that published last",
+                    Halt::Missing { .. } => "bring the cursor topic back, or correct `address`",
+                    Halt::Unreadable(_) | Halt::Foreign { .. } => "start the version of Millpond that wrote it",
+                };
+                (egress, word, better)
+            }
+            EgressHalted::Elsewhere { egress, word, .. } => {
+                (egress, word, "run that directory, or name another application with `--app`")
+            }
+            EgressHalted::Ledger(error) => return error.hint().map(str::to_owned),
+        };
+        Some(format!(
+            "{better}; to go on from this directory all the same, start it with `--reset-cursor {egress}={word}`"
+        ))
     }
 }
 
@@ -89,7 +145,10 @@ pub(crate) enum Word {
 /// A running egress.
 pub(crate) struct Outlet {
     pub(crate) lane: LaneId,
+    /// How it stands.
+    pub(crate) standing: Arc<KafkaStanding>,
     words: Sender<Word>,
+    leave: Leave,
     thread: JoinHandle<()>,
 }
 
@@ -122,20 +181,32 @@ impl KafkaEgress {
     /// [`LedgerError`] when the ledger cannot be read or written.
     pub(crate) fn start(self, surroundings: Surroundings) -> Result<Outlet, LedgerError> {
         let (words, inbox) = mpsc::channel();
-        let lane = surroundings.lane;
-        let name = format!("millpond-egress-{}", lane.0);
-        let builder = std::thread::Builder::new().name(name);
-        let exactly_once = matches!(self.semantic, DeliverySemantic::ExactlyOnce { .. });
-        let thread = if exactly_once {
-            let driver = transactional::Driver::new(self.id, self.settings, surroundings, inbox)?;
+        let Surroundings { app, lane, name, ledger, free, halt, reset } = surroundings;
+        let (first, next) = ledger.lane(&name)?;
+        let kept = ledger.refused_count(&name)?;
+        let standing = KafkaStanding::new(self.id.clone(), name.clone(), self.semantic, (next - 1, first - 1), kept);
+        let (standing, leave) = (Arc::new(standing), Leave::default());
+        let around = Around {
+            id: self.id,
+            app,
+            name,
+            ledger,
+            free,
+            halt,
+            standing: Arc::clone(&standing),
+            leave: leave.clone(),
+        };
+        let builder = std::thread::Builder::new().name(format!("millpond-egress-{}", lane.0));
+        let thread = if matches!(self.semantic, DeliverySemantic::ExactlyOnce { .. }) {
+            let driver = transactional::Driver::new(self.settings, around, inbox, reset)?;
             builder.spawn(move || driver.run())
         } else {
             let tracked = self.semantic != DeliverySemantic::None;
-            let driver = plain::Driver::new(self.id, self.settings, surroundings, inbox, tracked)?;
+            let driver = plain::Driver::new(self.settings, around, inbox, tracked)?;
             builder.spawn(move || driver.run())
         };
         let thread = thread.expect("a process that just started may have threads");
-        Ok(Outlet { lane, words, thread })
+        Ok(Outlet { lane, standing, words, leave, thread })
     }
 }
 
@@ -145,9 +216,15 @@ impl Outlet {
         self.words.clone()
     }
 
-    /// Ends it; returns when the thread is over.
-    pub(crate) fn stop(self) {
+    /// Tells it to end.
+    pub(crate) fn tell_to_stop(&self) {
+        self.leave.now();
         let _ = self.words.send(Word::Stop);
+    }
+
+    /// Ends it; returns when the thread is over, soon whatever the cluster does.
+    pub(crate) fn stop(self) {
+        self.tell_to_stop();
         let _ = self.thread.join();
     }
 }
@@ -161,5 +238,11 @@ fn next_word(inbox: &Receiver<Word>, wait: Duration) -> Option<Word> {
     }
 }
 
-/// How long a call on the client may block. Long enough for a busy cluster, short enough for a stop.
+/// How long a call on the client may block, unless the thread has to leave.
 const CALL: Duration = Duration::from_secs(10);
+
+/// How long a thread that has to leave waits for what is under way. What does not arrive is sent by the next start.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// No answer for that long is worth a line.
+const SLOW: Duration = Duration::from_secs(5);

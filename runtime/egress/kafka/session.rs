@@ -10,12 +10,15 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
-use crate::kafka::{Client, Events, Settings};
+use super::GRACE;
+use crate::kafka::{Client, Events, LOOK, Leave, Settings};
 
 /// A producer. `T` names what is sent.
 pub(super) struct Session<T: Send + Sync + 'static> {
     producer: BaseProducer<Client<T>>,
     events: Arc<Mutex<Events<T>>>,
+    /// Whoever uses it may have to leave.
+    leave: Leave,
     /// Sends without a report.
     unreported: usize,
 }
@@ -29,31 +32,58 @@ pub(super) enum Unsent {
     Failed(KafkaError),
 }
 
+/// How long a commit blocks at a time.
+const SLICE: Duration = Duration::from_millis(500);
+
 /// How long a full queue of the client may hold up a send.
 const QUEUE_FULL: Duration = Duration::from_secs(30);
 
 impl<T: Send + Sync + Clone + 'static> Session<T> {
-    pub(super) fn new(name: &str, settings: &Settings) -> Result<Session<T>, KafkaError> {
+    pub(super) fn new(name: &str, settings: &Settings, leave: &Leave) -> Result<Session<T>, KafkaError> {
         let (client, events) = Client::new(name);
         let producer = settings.config().create_with_context(client)?;
-        Ok(Session { producer, events, unreported: 0 })
+        Ok(Session { producer, events, leave: leave.clone(), unreported: 0 })
     }
 
+    /// Ends all transactions of the producers before. A call that is not over goes on behind the scenes, and is asked for again.
     pub(super) fn init_transactions(&self, timeout: Duration) -> Result<(), KafkaError> {
-        self.producer.init_transactions(timeout)
+        let deadline = Instant::now() + timeout;
+        loop {
+            let initialised = self.producer.init_transactions(LOOK * 2);
+            match initialised {
+                Err(_) if self.leave.is_told() => return Err(KafkaError::Canceled),
+                Err(error) if is_unfinished(&error) && Instant::now() < deadline => {}
+                result => return result,
+            }
+        }
     }
 
     pub(super) fn begin(&self) -> Result<(), KafkaError> {
         self.producer.begin_transaction()
     }
 
-    /// Commits when the client has nothing in flight any more: it would wait 100 ms for that by itself.
+    /// Commits when the client has nothing in flight any more: it would wait 100 ms for that by itself. Who has to leave waits
+    /// a moment longer for it.
     pub(super) fn commit(&self, timeout: Duration) -> Result<(), KafkaError> {
         let deadline = Instant::now() + timeout;
-        while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
+        let waits = || Instant::now() < deadline && !self.leave.is_over(GRACE);
+        while self.producer.in_flight_count() > 0 && waits() {
             self.producer.poll(Duration::from_micros(200));
         }
-        self.producer.commit_transaction(deadline.saturating_duration_since(Instant::now()))
+        loop {
+            match self.producer.commit_transaction(SLICE.min(deadline.saturating_duration_since(Instant::now()))) {
+                Err(_) if self.leave.is_over(GRACE) => return Err(KafkaError::Canceled),
+                Err(error) if is_unfinished(&error) && waits() => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Why the client gave its transaction up, when it did: what was purged with it only says that it was.
+    pub(super) fn why(&self) -> Option<KafkaError> {
+        // In a transaction that is sound, this is out of place and nothing else.
+        let refused = self.producer.begin_transaction().err()?;
+        (refused.rdkafka_error_code() != Some(RDKafkaErrorCode::State)).then_some(refused)
     }
 
     /// Sends what a function handed over.
@@ -67,22 +97,20 @@ impl<T: Send + Sync + Clone + 'static> Session<T> {
             })
         });
         let key = (!record.key.is_empty()).then_some(record.key.as_bytes());
-        self.send_to(what, &record.topic, key, &record.value_bytes, headers)
+        self.send_to(what, &record.topic, key, Some(&record.value_bytes), headers)
     }
 
-    /// Sends bytes under a key.
+    /// Sends bytes, or none, under a key.
     pub(super) fn send_to(
         &mut self,
         what: T,
         topic: &str,
         key: Option<&[u8]>,
-        value: &[u8],
+        value: Option<&[u8]>,
         headers: Option<OwnedHeaders>,
     ) -> Result<(), Unsent> {
-        let mut sent: BaseRecord<'_, [u8], [u8], Box<T>> =
-            BaseRecord::with_opaque_to(topic, Box::new(what)).payload(value);
-        sent.key = key;
-        sent.headers = headers;
+        let mut sent: BaseRecord<'_, [u8], [u8], Box<T>> = BaseRecord::with_opaque_to(topic, Box::new(what));
+        (sent.key, sent.payload, sent.headers) = (key, value, headers);
         let deadline = Instant::now() + QUEUE_FULL;
         loop {
             match self.producer.send(sent) {
@@ -91,7 +119,7 @@ impl<T: Send + Sync + Clone + 'static> Session<T> {
                     return Ok(());
                 }
                 Err((error, back)) => match error.rdkafka_error_code() {
-                    Some(RDKafkaErrorCode::QueueFull) if Instant::now() < deadline => {
+                    Some(RDKafkaErrorCode::QueueFull) if Instant::now() < deadline && !self.leave.is_told() => {
                         self.producer.poll(Duration::from_millis(1));
                         sent = back;
                     }
@@ -125,6 +153,22 @@ impl<T: Send + Sync + Clone + 'static> Session<T> {
     /// Sends without a report.
     pub(super) fn unreported(&self) -> usize {
         self.unreported
+    }
+}
+
+/// Bytes of what a record has for its readers: key, value, headers.
+pub(super) fn record_bytes(record: &Bytes) -> u64 {
+    let Ok(record) = KafkaProducerRecord::decode(record.clone()) else { return 0 };
+    let headers: usize = record.headers.iter().map(|header| header.key.len() + header.value.len()).sum();
+    (record.key.len() + record.value_bytes.len() + headers) as u64
+}
+
+/// A call of the client that goes on, and can be asked for again.
+fn is_unfinished(error: &KafkaError) -> bool {
+    match error {
+        KafkaError::Transaction(error) => error.is_retriable(),
+        KafkaError::Flush(code) => *code == RDKafkaErrorCode::OperationTimedOut,
+        _ => false,
     }
 }
 

@@ -201,7 +201,7 @@ pub fn admin_request(bytes: &[u8]) {
     let mut line = || lines.next().unwrap_or_default();
     let (target, host, origin, value) = (line(), line(), line(), line());
     if let Ok(uri) = Uri::try_from(target) {
-        for method in [Method::GET, Method::POST] {
+        for method in [Method::GET, Method::POST, Method::DELETE] {
             match admin::resource(&method, &uri) {
                 Ok(Resource::Address(address) | Resource::Operation(_, address)) => {
                     let Address { function, id } = address;
@@ -211,6 +211,7 @@ pub fn admin_request(bytes: &[u8]) {
                 }
                 Ok(Resource::Health | Resource::Ready | Resource::Metrics | Resource::Functions) => {}
                 Ok(Resource::Ingresses | Resource::PassOver(_)) => {}
+                Ok(Resource::Egresses | Resource::Refused(_) | Resource::Discard(_)) => {}
                 Err(problem) => assert!(problem.error.len() < 200 + target.len() * 3, "{problem:?}"),
             }
         }

@@ -26,7 +26,6 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use millpond_engine::{Partition, Record};
@@ -38,7 +37,7 @@ use crate::config::model::{
     AutoOffsetReset, DeadLetterTarget, InvalidRecords, KafkaIngress as Declared, StartupPosition,
 };
 use crate::egress::LetterRoute;
-use crate::kafka::{Finding, Role, Settings};
+use crate::kafka::{Finding, Role, Settings, aside};
 use crate::router::TopicRoute;
 
 #[cfg(test)]
@@ -133,7 +132,6 @@ pub(crate) struct Inlet {
     pub(crate) id: TypeName,
     words: Sender<Word>,
     board: Arc<Board>,
-    thread: JoinHandle<()>,
     /// Disconnected when the thread is over.
     over: Receiver<Infallible>,
 }
@@ -223,13 +221,12 @@ impl KafkaIngress {
         let topics = self.topics.iter().map(|(name, route)| (name.clone(), invalid::handling(&route.invalid)));
         let board = Arc::new(Board::new(topics));
         let reader = reader::Reader::new(self, restored, surroundings, inbox, Arc::clone(&board));
-        let builder = std::thread::Builder::new().name("millpond-ingress".to_owned());
         let run = move || {
             let _running: Sender<Infallible> = running;
             reader.run();
         };
-        let thread = builder.spawn(run).expect("a process that just started may have threads");
-        Inlet { id, words, board, thread, over }
+        aside::beside("millpond-ingress", run).expect("a process that just started may have threads");
+        Inlet { id, words, board, over }
     }
 }
 
@@ -251,9 +248,9 @@ impl Inlet {
             let _ = inlet.words.send(Word::Stop);
         }
         let until = Instant::now() + CLOSING;
-        for Inlet { id, thread, over, .. } in inlets {
+        for Inlet { id, over, .. } in inlets {
             match over.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Err(RecvTimeoutError::Disconnected) => drop(thread.join()),
+                Err(RecvTimeoutError::Disconnected) => {}
                 Err(RecvTimeoutError::Timeout) => debug!(ingress = %id, "its client is not closed, no broker answers"),
                 Ok(never) => match never {},
             }
@@ -264,6 +261,6 @@ impl Inlet {
 /// How long a call on the client may block.
 const CALL: Duration = Duration::from_secs(10);
 /// How long clients may take to tell the group and to close when the process ends.
-const CLOSING: Duration = Duration::from_millis(1_500);
+const CLOSING: Duration = Duration::from_millis(1_000);
 /// Pause between two lines of one kind.
 const EVERY: Duration = Duration::from_secs(10);

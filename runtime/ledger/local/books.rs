@@ -4,8 +4,6 @@
 //! Each is one synced write of its own, in front of or between checkpoints: no checkpoint depends on it, and the chain does
 //! not cover it.
 
-use std::collections::BTreeMap;
-
 use millpond_engine::LaneName;
 use millpond_publisher::Incarnation;
 use rocksdb::{DB, WriteBatch, WriteOptions};
@@ -50,15 +48,28 @@ pub(super) fn refuse(db: &DB, lane: &LaneName, refused: &RefusedByEgress) -> Res
     put(db, KeyBuffer::default().refused(lane, refused.sequence), &value, "keeping a refused record")
 }
 
-pub(super) fn refused(db: &DB, lane: &LaneName) -> Result<BTreeMap<u64, RefusedByEgress>, LedgerError> {
-    let mut key = KeyBuffer::default();
-    View::of(db).refused(key.refused_of(lane))
+/// Removes a refused record; false when there is none of that number.
+pub(super) fn discard(db: &DB, lane: &LaneName, sequence: u64) -> Result<bool, LedgerError> {
+    let mut buffer = KeyBuffer::default();
+    let key = buffer.refused(lane, sequence);
+    if View::of(db).record::<RefusedRecord>(key)?.is_none() {
+        return Ok(false);
+    }
+    let (_, queues) = families(db);
+    let mut batch = WriteBatch::default();
+    batch.delete_cf(queues, key);
+    write(db, batch, "removing a refused record")?;
+    Ok(true)
 }
 
 fn put(db: &DB, key: &[u8], value: &[u8], doing: &'static str) -> Result<(), LedgerError> {
     let (_, queues) = families(db);
     let mut batch = WriteBatch::default();
     batch.put_cf(queues, key, value);
+    write(db, batch, doing)
+}
+
+fn write(db: &DB, batch: WriteBatch, doing: &'static str) -> Result<(), LedgerError> {
     let mut synced = WriteOptions::default();
     synced.set_sync(true);
     db.write_opt(batch, &synced).map_err(storage(doing))

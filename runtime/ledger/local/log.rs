@@ -250,9 +250,10 @@ fn masked(crc: u32) -> u32 {
     crc.rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
-/// Whether a batch is one write of what publishers keep: a count of one, the kind of operation, the family, and the key with
-/// its length in front.
+/// Whether a batch is one write, or one removal, of what publishers keep: a count of one, the kind of operation, the family, and
+/// the key with its length in front.
 fn is_book(batch: &[u8]) -> bool {
+    const REMOVAL_FROM_A_FAMILY: u8 = 4;
     const VALUE_OF_A_FAMILY: u8 = 5;
     let key = || {
         let (head, mut rest) = batch.split_at_checked(BATCH_HEAD)?;
@@ -261,7 +262,7 @@ fn is_book(batch: &[u8]) -> bool {
         rest = behind;
         prost::decode_length_delimiter(&mut rest).ok()?;
         let length = prost::decode_length_delimiter(&mut rest).ok()?;
-        (count == 1 && *kind == VALUE_OF_A_FAMILY).then(|| rest.get(..length)).flatten()
+        (count == 1 && matches!(*kind, REMOVAL_FROM_A_FAMILY | VALUE_OF_A_FAMILY)).then(|| rest.get(..length)).flatten()
     };
     key().is_some_and(is_book_key)
 }

@@ -22,7 +22,6 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -181,8 +180,23 @@ impl Ledger for LocalLedger {
         self.named(books::refuse(&self.db, lane, refused))
     }
 
-    fn refused(&self, lane: &LaneName) -> Result<BTreeMap<u64, RefusedByEgress>, LedgerError> {
-        self.named(books::refused(&self.db, lane))
+    fn refused(
+        &self,
+        lane: &LaneName,
+        after: u64,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<RefusedByEgress>, LedgerError> {
+        self.named(View::of(&self.db).refused(lane, after, limit, bytes))
+    }
+
+    fn refused_count(&self, lane: &LaneName) -> Result<u64, LedgerError> {
+        self.named(View::of(&self.db).refused_count(lane))
+    }
+
+    fn discard(&self, lane: &LaneName, sequence: u64) -> Result<bool, LedgerError> {
+        let _writer = self.writer();
+        self.named(books::discard(&self.db, lane, sequence))
     }
 
     fn delayed(

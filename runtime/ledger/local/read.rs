@@ -84,19 +84,47 @@ impl<'a> View<'a> {
         Ok(positions)
     }
 
-    /// Records of a lane that its egress refused, by number.
-    pub fn refused(&self, prefix: &[u8]) -> Result<BTreeMap<u64, RefusedByEgress>, LedgerError> {
-        let mut refused = BTreeMap::new();
-        let mut rows = self.range(self.queues, prefix, &end_of(prefix));
-        rows.seek(prefix);
+    /// Records of a lane that its egress refused, above a number.
+    pub fn refused(
+        &self,
+        lane: &LaneName,
+        after: u64,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<RefusedByEgress>, LedgerError> {
+        let (mut found, mut left) = (Vec::new(), bytes);
+        let Some(start) = after.checked_add(1) else { return Ok(found) };
+        let mut buffer = KeyBuffer::default();
+        let prefix = buffer.refused_of(lane).to_vec();
+        let mut rows = self.range(self.queues, &prefix, &end_of(&prefix));
+        rows.seek(buffer.refused(lane, start));
         while let Some((key, value)) = rows.item() {
-            let sequence = number_behind(key, prefix)?;
+            if found.len() >= limit || (!found.is_empty() && value.len() > left) {
+                break;
+            }
+            left = left.saturating_sub(value.len());
+            let sequence = number_behind(key, &prefix)?;
             let RefusedRecord { record, error } = decode(key, value)?;
-            refused.insert(sequence, RefusedByEgress { sequence, record, error });
+            found.push(RefusedByEgress { sequence, record, error });
             rows.next();
         }
         rows.status().map_err(storage("reading refused records"))?;
-        Ok(refused)
+        Ok(found)
+    }
+
+    /// How many there are.
+    pub fn refused_count(&self, lane: &LaneName) -> Result<u64, LedgerError> {
+        let mut buffer = KeyBuffer::default();
+        let prefix = buffer.refused_of(lane);
+        let mut rows = self.range(self.queues, prefix, &end_of(prefix));
+        let mut count = 0;
+        rows.seek(prefix);
+        while rows.valid() {
+            count += 1;
+            rows.next();
+        }
+        rows.status().map_err(storage("counting refused records"))?;
+        Ok(count)
     }
 
     fn backlogs(&self) -> Result<BTreeMap<TypeName, Backlog>, LedgerError> {

@@ -631,12 +631,22 @@ fn publishers_keep_their_books(subject: &mut impl Subject) {
         assert_eq!(ledger.identity().expect("it can be read"), identity);
         assert_eq!(ledger.lineage(&lane("a")).expect("it can be read"), starts(&[1, u64::MAX]));
         assert_eq!(ledger.lineage(&lane("aa")).expect("it can be read"), starts(&[3]));
-        let found: Vec<_> = ledger.refused(&lane("a")).expect("they can be read").into_values().collect();
-        assert_eq!(found, [refused(2), refused(300)]);
-        assert!(ledger.refused(&lane("aa")).expect("they can be read").is_empty());
+        let read = |after, limit, bytes| ledger.refused(&lane("a"), after, limit, bytes).expect("they can be read");
+        let all = [refused(2), refused(300)];
+        assert_eq!(read(0, 9, 999), all);
+        assert_eq!((read(0, 1, 999), read(0, 9, 0), read(0, 0, 999)), (vec![refused(2)], vec![refused(2)], vec![]));
+        assert_eq!((read(2, 9, 999), read(300, 9, 999), read(u64::MAX, 9, 9)), (vec![refused(300)], vec![], vec![]));
+        let count = |of| ledger.refused_count(&lane(of)).expect("they can be counted");
+        assert_eq!((count("a"), count("aa")), (2, 0));
+        assert!(ledger.refused(&lane("aa"), 0, 9, 999).expect("they can be read").is_empty());
         assert_eq!(ledger.restore().expect("it can be read"), Default::default(), "no checkpoint knows of it");
         subject.reopen();
     }
+    let discard = |ledger: &dyn Ledger, of: &str, sequence| ledger.discard(&lane(of), sequence).expect("it is written");
+    assert!(discard(subject.ledger(), "a", 2));
+    subject.reopen();
+    assert!(!discard(subject.ledger(), "a", 2) && !discard(subject.ledger(), "aa", 300));
+    assert_eq!(subject.ledger().refused(&lane("a"), 0, 9, 999).expect("they can be read"), [refused(300)]);
     subject.ledger().claim(&lane("a"), &starts(&[9])).expect("it is written");
     assert_eq!(subject.ledger().lineage(&lane("a")).expect("it can be read"), starts(&[9]));
 }

@@ -7,8 +7,11 @@ mod groups;
 mod ingress;
 mod measure;
 mod moved;
+mod outage;
+mod overrides;
 mod producing;
 mod reading;
+mod rights;
 mod security;
 mod trouble;
 

@@ -147,7 +147,7 @@ async fn work(client: &Client, runtime: &Runtime) {
 
 /// Every metric, with what the work above makes of it.
 fn expected(installation: &Installation, runtime: &Runtime, began: std::time::SystemTime) -> Vec<(String, Says)> {
-    let disk = rustix::fs::statvfs(&installation.data()).expect("a file system");
+    let disk = rustix::fs::statvfs(installation.data()).expect("a file system");
     let disk_bytes = (disk.f_blocks * disk.f_frsize) as f64;
     let files = std::fs::read_dir(installation.data().join("rocksdb")).expect("a folder");
     let files_bytes: u64 = files.filter_map(|file| file.ok()?.metadata().ok()).map(|file| file.len()).sum();

@@ -63,6 +63,27 @@ impl Broker {
         })
     }
 
+    /// One of a test's own, that speaks TLS, and whose user `ada` has no right until some are given.
+    pub fn strict() -> Option<Broker> {
+        Broker::start_behind(|folder| {
+            for command in ["tls", "acl"] {
+                let made = Command::new(script()).arg(command).arg(folder).status().expect("the script can be run");
+                assert!(made.success(), "`{command}` can be done");
+            }
+        })
+    }
+
+    /// Gives `ada` rights: what Kafka's own tool takes behind `--add --allow-principal User:ada`.
+    pub fn allow(&self, rights: &[&str]) {
+        let given = Command::new(script())
+            .args(["tool".as_ref(), self.folder.path().as_os_str(), "acls".as_ref()])
+            .args(["--add", "--allow-principal", "User:ada"])
+            .args(rights)
+            .stdout(Stdio::null())
+            .status();
+        assert!(given.expect("the script can be run").success(), "rights can be given");
+    }
+
     /// One of a test's own.
     pub fn start() -> Option<Broker> {
         Broker::start_behind(|_| {})
@@ -142,6 +163,16 @@ impl Broker {
         let made = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(made));
         for result in made.expect("the broker answers") {
             result.expect("the topic is new");
+        }
+    }
+
+    /// Removes a topic, and returns when it is gone.
+    pub fn remove_topic(&self, topic: &str) {
+        let admin: AdminClient<DefaultClientContext> = self.config().create().expect("a client");
+        let removed = admin.delete_topics(&[topic], &AdminOptions::new().operation_timeout(Some(DEADLINE)));
+        let removed = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(removed));
+        for result in removed.expect("the broker answers") {
+            result.expect("the topic is there");
         }
     }
 
