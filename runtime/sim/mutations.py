@@ -19,7 +19,8 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
-# Name, file relative to runtime/engine, what stands there, what the defect makes of it.
+# Name, file relative to runtime/engine, what stands there, what the defect makes of it. What no world can show (a function
+# that declares another type, when a budget begins, whose time an event has) is not here: named tests of the engine hold it.
 MUTATIONS = [
     ("answer-applied-twice", "answer.rs", "let slot = self.calls.remove(&call)?;", "let slot = self.calls.get(&call).copied()?;"),
     ("records-twice", "apply.rs", "self.lanes[record.lane.0 as usize].push(record.record, event_time);",
@@ -149,10 +150,6 @@ MUTATIONS = [
      "        if letters.is_empty() { self.positions.go_to(&partition, offset + 1); }\n"),
     ("letter-not-hurried", "position.rs", "        if !letters.is_empty() {\n            self.delta.hurry();\n        }\n", ""),
     ("living-value-removed", "expiry.rs", "    let accessed = cell.accessed;\n", "    let accessed = None;\n"),
-    ("another-type-is-a-judgement", "failure.rs", " && self.code != TYPE_CHANGED", " && self.code != \"\""),
-    ("outage-takes-from-the-budget", "failure.rs", "self.judged &= self.kind == FailureKind::Rejected", "self.judged &= true"),
-    ("lives-on-without-a-request", "dispatch.rs", "fresh && states.is_ok() &&", "fresh &&"),
-    ("event-time-of-the-last", "apply.rs", ".min().unwrap_or(self.now)", ".max().unwrap_or(self.now)"),
 ]
 
 # The same for the publisher.
