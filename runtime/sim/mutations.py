@@ -8,6 +8,7 @@ defect: the seed that found it and the promise that broke, else the crate's own 
 when one was missed, or does not fit the source any more (then mend the table below).
 """
 
+import os
 import pathlib
 import re
 import resource
@@ -290,6 +291,8 @@ def main():
         copy = pathlib.Path(temporary) / "workspace"
         shutil.copytree(ROOT, copy, symlinks=True, ignore=shutil.ignore_patterns("target", ".git", "node_modules"))
         engine = copy / "runtime" / "engine"
+        # A folder of its own: in one that is shared, what is built with a defect would pass for what is built without.
+        os.environ["CARGO_TARGET_DIR"] = str(copy / "target")
         for name, file, before, after in chosen:
             field_file, fields = FIELDS.get(name, (file, []))
             sound = {path: (engine / path).read_text() for path in {file, field_file}}
