@@ -36,6 +36,12 @@ impl Engine {
         if flying != self.calls.len() || !self.calls.iter().all(in_flight) {
             return Err(format!("{flying} addresses are in flight, but {} calls", self.calls.len()));
         }
+        if !self.delta.on_its_way()
+            && !self.stopped
+            && let Some(lane) = self.lanes.iter().position(|lane| lane.is_unsealed())
+        {
+            return Err(format!("records of lane {lane} wait for a checkpoint, and none is on its way"));
+        }
         let recalled = self.cells.iter().filter(|(_, cell)| cell.recalled).count();
         if recalled != self.recalling {
             return Err(format!("{recalled} addresses are being recalled, {} by the count", self.recalling));

@@ -56,6 +56,11 @@ impl Lane {
         self.next += 1;
     }
 
+    /// It has records that no checkpoint has.
+    pub(crate) fn is_unsealed(&self) -> bool {
+        !self.records.is_empty()
+    }
+
     /// What changed since the last seal.
     pub(crate) fn seal(&mut self, lane: LaneId, writes: &mut Vec<Write>) {
         let (first_before, next_before) = self.sealed;

@@ -95,7 +95,7 @@ impl Delta {
         }
     }
 
-    fn on_its_way(&self) -> bool {
+    pub(crate) fn on_its_way(&self) -> bool {
         self.sealed > self.durable
     }
 

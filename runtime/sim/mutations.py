@@ -8,6 +8,7 @@ defect: the seed that found it and the promise that broke, else the crate's own 
 when one was missed, or does not fit the source any more (then mend the table below).
 """
 
+import os
 import pathlib
 import re
 import resource
@@ -19,7 +20,8 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
-# Name, file relative to runtime/engine, what stands there, what the defect makes of it.
+# Name, file relative to runtime/engine, what stands there, what the defect makes of it. What no world can show (a function
+# that declares another type, when a budget begins, whose time an event has) is not here: named tests of the engine hold it.
 MUTATIONS = [
     ("answer-applied-twice", "answer.rs", "let slot = self.calls.remove(&call)?;", "let slot = self.calls.get(&call).copied()?;"),
     ("records-twice", "apply.rs", "self.lanes[record.lane.0 as usize].push(record.record, event_time);",
@@ -149,10 +151,6 @@ MUTATIONS = [
      "        if letters.is_empty() { self.positions.go_to(&partition, offset + 1); }\n"),
     ("letter-not-hurried", "position.rs", "        if !letters.is_empty() {\n            self.delta.hurry();\n        }\n", ""),
     ("living-value-removed", "expiry.rs", "    let accessed = cell.accessed;\n", "    let accessed = None;\n"),
-    ("another-type-is-a-judgement", "failure.rs", " && self.code != TYPE_CHANGED", " && self.code != \"\""),
-    ("outage-takes-from-the-budget", "failure.rs", "self.judged &= self.kind == FailureKind::Rejected", "self.judged &= true"),
-    ("lives-on-without-a-request", "dispatch.rs", "fresh && states.is_ok() &&", "fresh &&"),
-    ("event-time-of-the-last", "apply.rs", ".min().unwrap_or(self.now)", ".max().unwrap_or(self.now)"),
 ]
 
 # The same for the publisher.
@@ -293,6 +291,8 @@ def main():
         copy = pathlib.Path(temporary) / "workspace"
         shutil.copytree(ROOT, copy, symlinks=True, ignore=shutil.ignore_patterns("target", ".git", "node_modules"))
         engine = copy / "runtime" / "engine"
+        # A folder of its own: in one that is shared, what is built with a defect would pass for what is built without.
+        os.environ["CARGO_TARGET_DIR"] = str(copy / "target")
         for name, file, before, after in chosen:
             field_file, fields = FIELDS.get(name, (file, []))
             sound = {path: (engine / path).read_text() for path in {file, field_file}}

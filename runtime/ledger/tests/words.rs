@@ -79,7 +79,7 @@ pub fn invocation(argument: impl AsRef<[u8]>) -> Invocation {
         caller: None,
         argument: Bytes::copy_from_slice(argument.as_ref()),
         arrived: 1_700_000_000_456,
-        event_time: 1_699_999_999_000,
+        event_time: 1_700_000_000_456,
     }
 }
 
